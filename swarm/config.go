@@ -150,6 +150,10 @@ const (
 	// DialBack: the peer at From, with the connection Conn, asks us to dial it back, or answers
 	// such a request. It is Message. The owner decides what to do about it.
 	DialBack
+	// Item: the peer at From, with the connection Conn, sent Item, which may be newer than the newest one of
+	// a publication of the torrent; see SetPublications. The owner checks the signature, and calls
+	// SetPublications or RejectItem.
+	Item
 	// Broken: the metadata matches the infohash but is not a valid torrent; Err says why.
 	// No further event follows.
 	Broken
@@ -167,5 +171,6 @@ type Event struct {
 	Encrypted bool
 
 	Conn    engine.Conn
-	Message wire.DialBackMsg
+	Message wire.DialBackMsg // of DialBack
+	Item    *wire.ItemMsg    // of Item
 }

@@ -21,6 +21,7 @@ type Counters struct {
 	WebSeeds int64                           // connected now
 	Dials    traffic.ByFamily[Dials]
 	Punches  engine.PunchCounts // hole punches (BEP 55)
+	Items    engine.ItemCounts  // pushed items of publications
 
 	Read, Written   int64 // bytes of torrents' files, without hashing of existing data
 	Reads, Writes   int64 // reads for uploads and chunks to store: waiting or being served now
@@ -64,6 +65,7 @@ type counters struct {
 	dials    traffic.ByFamily[dialCounters]
 
 	punchesBegun, punchesConnected, punchesRelayed atomic.Int64
+	items                                          [engine.NumItemOutcomes]atomic.Int64
 
 	read, written, reads, writes, storageFailures atomic.Int64
 }
@@ -116,6 +118,7 @@ func outcomeOf(f engine.Fault) DialOutcome {
 // countTraffic adds what the engine has counted since the last call. engMu is held.
 func (t *Torrent) countTraffic() {
 	t.countPunches()
+	t.countItems()
 	var now Traffic
 	now.Uploaded, now.Downloaded, now.Wasted, _ = t.eng.Traffic()
 	c, last := &t.cfg.Shared.counters, &t.counted
@@ -140,6 +143,18 @@ func (t *Torrent) countPunches() {
 	*last = now
 }
 
+// countItems is countTraffic for pushed items.
+func (t *Torrent) countItems() {
+	now := t.eng.Items()
+	if now == t.countedItems {
+		return
+	}
+	for o := range now {
+		t.cfg.Shared.counters.items[o].Add(now[o] - t.countedItems[o])
+	}
+	t.countedItems = now
+}
+
 // Counters returns the current numbers. It waits for neither a disk nor a peer.
 func (s *Shared) Counters() Counters {
 	c := &s.counters
@@ -154,6 +169,9 @@ func (s *Shared) Counters() Counters {
 		Punches: engine.PunchCounts{Begun: c.punchesBegun.Load(), Connected: c.punchesConnected.Load(), Relayed: c.punchesRelayed.Load()},
 	}
 	_, out.Held = s.pool.Held()
+	for o := range out.Items {
+		out.Items[o] = c.items[o].Load()
+	}
 	return out
 }
 

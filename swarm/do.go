@@ -100,6 +100,8 @@ func (t *Torrent) do(c *engine.Command) {
 		t.emit(Event{Kind: CanDialBack, From: c.Addr, Conn: c.Conn})
 	case engine.CmdDialBack:
 		t.emit(Event{Kind: DialBack, From: c.Addr, Conn: c.Conn, Message: *c.DialBack})
+	case engine.CmdItem:
+		t.emit(Event{Kind: Item, From: c.Addr, Conn: c.Conn, Item: c.Item})
 	default:
 		panic("swarm: unknown command kind")
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/swarm/engine"
 )
@@ -95,6 +96,13 @@ func (t *Torrent) Peers() []engine.PeerInfo {
 	t.engMu.Lock()
 	defer t.engMu.Unlock()
 	return t.eng.Peers(t.now())
+}
+
+// ItemPeers returns the ids of the connected peers to which new versions are pushed.
+func (t *Torrent) ItemPeers() []id.ID {
+	t.engMu.Lock()
+	defer t.engMu.Unlock()
+	return t.eng.ItemPeers()
 }
 
 // Pieces returns which pieces are verified, which have been begun, and how many connected peers

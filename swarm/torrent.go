@@ -57,6 +57,7 @@ type Torrent struct {
 	counted   Traffic // what the counters of Shared include
 
 	countedPunches engine.PunchCounts // the same of hole punches
+	countedItems   engine.ItemCounts  // and of pushed items
 
 	// Set by the loop before the first command that needs them, then constant.
 	info    *metainfo.Info
@@ -174,6 +175,23 @@ func (t *Torrent) SetPorts(ports addrs.Ports) { t.inbox.post(item{ev: &engine.Ev
 // SendDialBack sends a message about dialing back to a peer, if the connection is still open.
 func (t *Torrent) SendDialBack(to engine.Conn, m wire.DialBackMsg) {
 	t.inbox.post(item{ev: &engine.EvDialBack{Conn: to, Msg: m}})
+}
+
+// SetPublications sets the publications of which the torrent is a version, with their newest items. Those that
+// peers lack are sent to them. read returns them. It is called on the loop, so that the last of several
+// concurrent changes wins, and must return soon.
+func (t *Torrent) SetPublications(read func() []engine.Publication) {
+	t.inbox.post(item{fn: func() {
+		ev := &engine.EvPublications{Publications: read()}
+		t.engMu.Lock()
+		t.eng.Step(t.now(), ev)
+		t.engMu.Unlock()
+	}})
+}
+
+// RejectItem reports that the item of an Item event is not signed by its key. Its sender is banned.
+func (t *Torrent) RejectItem(from engine.Conn) {
+	t.inbox.post(item{ev: &engine.EvForgedItem{Conn: from}})
 }
 
 // limitChanged passes the upload limit to the engine. The limit is read on the loop, so

@@ -41,6 +41,9 @@ const (
 	FromLastRun  // the state directory's known peers
 	FromIncoming // it dialed us
 	FromLSD      // it announced itself in the local network (BEP 14)
+	// FromPublication: it was connected to another version of a publication. It may take a moment until it
+	// has this version.
+	FromPublication
 )
 
 // Candidate is an address that may be a peer.
@@ -182,6 +185,21 @@ type EvDialBack struct {
 	Msg  wire.DialBackMsg
 }
 
+// Publication is a publication of which the torrent is a version (BEP 46): the mutable items of a key and a
+// salt (BEP 44).
+type Publication struct {
+	Key  [32]byte
+	Salt string
+	Item *wire.ItemMsg // the newest that is known, with a valid signature, or nil; not modified any more
+}
+
+// EvPublications sets the publications to which the torrent belongs, of which the first eight are used. With
+// one, the torrent supports sb_item: it sends the newest items to its peers and receives theirs.
+type EvPublications struct{ Publications []Publication }
+
+// EvForgedItem reports that the item of a CmdItem, which Conn sent, has no valid signature.
+type EvForgedItem struct{ Conn Conn }
+
 // EvPorts sets Config.Ports. The engine sends the new port to peers that connect from now on.
 type EvPorts struct{ Ports addrs.Ports }
 
@@ -224,6 +242,8 @@ func (*EvExternal) event()      {}
 func (*EvUpLimit) event()       {}
 func (*EvUploads) event()       {}
 func (*EvDialBack) event()      {}
+func (*EvPublications) event()  {}
+func (*EvForgedItem) event()    {}
 func (*EvPorts) event()         {}
 func (*EvLeaves) event()        {}
 func (*EvNetwork) event()       {}
@@ -355,6 +375,10 @@ const (
 	// CmdDialBack: the peer at Conn, whose address is Addr, asks us to dial it back, or
 	// reports what came of it, as DialBack says. Nothing about it is checked, except that requests are rare.
 	CmdDialBack
+	// CmdItem: the peer at Conn, whose address is Addr, sent Item of a publication of the torrent. Its number is
+	// higher than that of the newest item, or its value is another one with the same number. The
+	// signature is not checked. EvForgedItem or, if it is newer, EvPublications is the answer.
+	CmdItem
 )
 
 // Command is an instruction to the shell. Kind determines which fields are used.
@@ -375,6 +399,7 @@ type Command struct {
 	Bytes     []byte
 	Info      *metainfo.Info
 	DialBack  *wire.DialBackMsg
+	Item      *wire.ItemMsg
 	Hash      metainfo.HashRequest
 	Err       error
 }
@@ -410,6 +435,28 @@ type PunchCounts struct {
 	Connected int64 // connections made by hole punches, by either side
 	Relayed   int64 // pairs of peers to which we sent each other's address
 }
+
+// ItemOutcome says what became of an sb_item message.
+type ItemOutcome uint8
+
+const (
+	ItemSent    ItemOutcome = iota
+	ItemChecked             // received, and passed on to check the signature
+	ItemForged              // of those, without a valid signature
+	ItemKnown               // received, and we had that version or a later one
+	ItemOld                 // the same, repeatedly from one peer
+	ItemForeign             // received, of another publication
+	ItemTooMany             // received above the limit of a peer
+	NumItemOutcomes
+)
+
+// String returns the name of the outcome, as it is written in metrics.
+func (o ItemOutcome) String() string {
+	return [...]string{"sent", "checked", "forged", "known", "old", "foreign", "too_many"}[o]
+}
+
+// ItemCounts is the number of sb_item messages, by outcome.
+type ItemCounts [NumItemOutcomes]int64
 
 // Drops counts connections by the peer's behavior that ended them.
 type Drops struct {

@@ -28,6 +28,12 @@ const (
 	retryUseless = 10 * time.Minute
 	// An address of a peer that we are connected to through another address.
 	retryDuplicate = time.Minute
+	// A peer of another version of a publication may not have this version for a moment. It is dialed
+	// again after this time, which doubles up to fastRetries times, before the usual times apply.
+	retryVersion = 250 * time.Millisecond
+	fastRetries  = 5
+	// skippedPause is how long a peer is not looked at that is not needed now, but may be soon.
+	skippedPause = 10 * time.Second
 	// A peer that served us well before the connection broke.
 	retryGood = 3 * time.Second
 )
@@ -54,6 +60,7 @@ type candidate struct {
 	unproven  bool  // the limits of unproven.go apply
 	counted   bool  // it counts for the source that named it first
 	seed      bool  // had everything when last connected
+	pushes    bool  // and supported sb_item
 	encrypted bool  // supports or prefers encryption, as far as known
 	punch     punchability
 	priority  uint32 // see priority.go; 0: unknown
@@ -227,7 +234,7 @@ func (b *book) setEncrypted(addr netip.AddrPort) {
 // sourceRank rates an address by how likely its sources make it a live peer.
 func (c *candidate) sourceRank() int {
 	switch s := c.source; {
-	case s&FromHint != 0:
+	case s&(FromHint|FromPublication) != 0:
 		return 5
 	case s&(FromIncoming|FromLSD) != 0: // a peer in the local network is fast
 		return 4
@@ -271,8 +278,9 @@ func compare(x, y *candidate) int {
 // pick returns the best address to dial now, or nil. Among equals it returns the one with the
 // highest priority (BEP 40). Where that is unknown it starts at a random one, so that the
 // peers of a swarm do not all dial the same peer. skipSeeds excludes peers that have
-// everything, which are not useful to a seed.
-func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
+// everything, which are not useful to a seed unless versions are pushed to them. skipPushes
+// excludes those, too.
+func (b *book) pick(now mono.Time, skipSeeds, skipPushes bool) *candidate {
 	if now < b.next {
 		return nil
 	}
@@ -289,7 +297,11 @@ func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 			i -= n
 		}
 		c := &b.list[i]
-		if c.state != candIdle || (skipSeeds && c.seed) {
+		if c.state != candIdle || c.seed && !c.pushes && skipSeeds {
+			continue
+		}
+		if c.seed && c.pushes && skipPushes {
+			next = min(next, now.Add(skippedPause))
 			continue
 		}
 		at := c.next
@@ -391,13 +403,14 @@ func (b *book) connected(now mono.Time, c *candidate) {
 }
 
 // disconnected records that the connection to addr has ended. A good connection, one that
-// lasted or was useful, is retried soon. seed says that the peer had everything.
-func (b *book) disconnected(now mono.Time, addr netip.AddrPort, f Fault, good, seed bool) {
+// lasted or was useful, is retried soon. seed says that the peer had everything, and pushes that it
+// supported sb_item.
+func (b *book) disconnected(now mono.Time, addr netip.AddrPort, f Fault, good, seed, pushes bool) {
 	c := b.find(addr)
 	if c == nil || c.state != candConnected {
 		return
 	}
-	c.state, c.seed = candIdle, seed
+	c.state, c.seed, c.pushes = candIdle, seed, pushes
 	if b.refusedSource(c.source) { // setPrivate has kept it because it was connected
 		b.remove(b.index[c.addr])
 		return
@@ -443,6 +456,9 @@ func (b *book) revive(now mono.Time) {
 func (b *book) wake(now mono.Time) { b.next = min(b.next, now) }
 
 func (b *book) backoff(c *candidate) time.Duration {
+	if c.source&FromPublication != 0 && c.fails <= fastRetries {
+		return retryVersion << (max(c.fails, 1) - 1)
+	}
 	limit := retryMax
 	if c.source&FromHint != 0 {
 		limit = retryHintMax

@@ -104,9 +104,9 @@ func TestReplacedPeerComesAfterUntriedAddresses(t *testing.T) {
 	b.add(0, Candidate{Addr: old, Source: FromHint})
 	b.dial(b.find(old))
 	b.dialSucceeded(0, old, false)
-	b.disconnected(0, old, FaultSlow, true, false)
+	b.disconnected(0, old, FaultSlow, true, false, false)
 	b.add(0, Candidate{Addr: fresh, Source: FromHint})
-	if c := b.pick(mono.Time(time.Hour), false); c == nil || c.addr != fresh {
+	if c := b.pick(mono.Time(time.Hour), false, false); c == nil || c.addr != fresh {
 		t.Error("the replaced peer is dialled first")
 	}
 }

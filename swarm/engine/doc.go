@@ -20,6 +20,7 @@
 //	             │                                        bans.go, unproven.go,
 //	             │                                        punchable.go
 //	             ├─ hole punching ────▶ puncher           puncher.go     holepunch.go
+//	             ├─ new versions ─────▶ pusher            pusher.go      items.go
 //	             ├─ info dictionary ──▶ metadataPhase     metadata.go    ut_metadata.go
 //	             ├─ piece layers ─────▶ layerPhase        layers.go      hashes.go
 //	             ├─ what to request ──▶ requester         requester.go   requests.go, content.go,

@@ -38,6 +38,7 @@ type Engine struct {
 	choker        choker
 	uploader      uploader
 	punch         puncher
+	push          pusher
 	bitfieldRates *rate.Sources // addresses whose bitfields were counted; nil while the torrent is small
 	wasUseful     bool          // the current message was useful; see noise.go
 
@@ -65,6 +66,7 @@ type tally struct {
 	uploaded int64
 	lastSent mono.Time // when payload was last sent; 0: never
 	dropped  Drops
+	items    ItemCounts
 }
 
 const (
@@ -174,6 +176,10 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.setSlots()
 	case *EvDialBack:
 		e.sendDialBack(ev)
+	case *EvPublications:
+		e.setPublications(ev)
+	case *EvForgedItem:
+		e.onForgedItem(ev)
 	case *EvPorts:
 		e.setPorts(ev.Ports)
 	case *EvLeaves:
@@ -302,7 +308,7 @@ func (e *Engine) Deadline() mono.Time {
 	if e.stopped {
 		return d
 	}
-	d = min(d, e.req.deadline(), e.punch.deadline())
+	d = min(d, e.req.deadline(), e.punch.deadline(), e.push.deadline())
 	if e.wantsDials() {
 		d = min(d, e.book.next)
 	}
@@ -353,6 +359,7 @@ func (e *Engine) pump() {
 		e.meta.ask(e.now, metaAdapter{e})
 		e.layer.ask(e.now, layerAdapter{e})
 	}
+	e.pushItems()
 	e.dial()
 	e.wantPeers()
 }
@@ -365,7 +372,7 @@ func (e *Engine) wantsDials() bool {
 func (e *Engine) dial() {
 	seeding := e.content != nil && e.content.complete
 	for e.wantsDials() {
-		c := e.book.pick(e.now, seeding)
+		c := e.book.pick(e.now, seeding, seeding && !e.wantsNeighbours())
 		if c == nil {
 			return
 		}

@@ -34,6 +34,12 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	if e.cfg.DialBack {
 		h.DialBack = wire.ExtDialBack
 	}
+	switch {
+	case e.push.isOn():
+		h.Item = wire.ExtItem
+	case p.push != nil: // it was
+		h.Named |= wire.HasItem
+	}
 	if c := e.content; c != nil {
 		h.MetadataSize = int64(len(c.info.Raw))
 		h.UploadOnly = c.complete && c.n > 0 && !p.super.limited // BEP 21
@@ -80,6 +86,8 @@ func (e *Engine) onExtended(p *peer, m *wire.Msg) {
 		}
 	case wire.ExtDialBack:
 		err = e.onDialBack(p, m.Payload)
+	case wire.ExtItem:
+		err = e.onItem(p, m.Payload)
 	}
 	if err != nil {
 		e.close(p, FaultProtocol)
@@ -105,12 +113,15 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	if e.cfg.DialBack && p.ext.DialBack != 0 && !couldDialBack {
 		e.cmd(Command{Kind: CmdCanDialBack, Conn: p.conn, Addr: p.addr})
 	}
+	if p.ext.Item != 0 {
+		e.sendItems(p)
+	}
 	if p.ext.UtMetadata != 0 {
 		if err := e.meta.offer(&p.meta, p.ext.MetadataSize); err != nil {
 			return err
 		}
 	}
-	if h.UploadKnown {
+	if h.UploadKnown || e.push.isOn() {
 		e.dropUseless(p)
 	}
 	return nil

@@ -45,6 +45,7 @@ type peer struct {
 	revived      bool  // pieces became needed again after we began to close it
 	pastBitfield bool  // a message was received that must not precede a bitfield
 	gotExtended  bool  // an extension handshake was received
+	neighbour    bool  // see keepsNeighbour
 	gotBitfield  bool  // a bitfield, have all or have none was received
 	sentBitfield bool  // our bitfield was sent
 
@@ -58,6 +59,7 @@ type peer struct {
 	super  superPeer
 	spread spreadPeer
 	punch  punchPeer
+	push   *pushPeer // nil if it was never needed
 
 	dhtPorts   uint8     // PORT messages that were used
 	dialBackAt mono.Time // when it may ask us again to dial back
@@ -243,7 +245,10 @@ func (e *Engine) onClosed(ev *EvClosed) {
 	if !e.connectedTo(p.listen) {
 		seed := e.content != nil && e.content.n > 0 && e.req.isSeed(&p.down)
 		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
-		e.book.disconnected(e.now, p.listen, f, good, seed)
+		e.book.disconnected(e.now, p.listen, f, good, seed, seed && e.push.isOn() && p.ext.Item != 0)
+		if p.neighbour {
+			e.book.wake(e.now) // another seed may take its place
+		}
 		if p.revived {
 			e.book.revive(e.now)
 		}
@@ -281,7 +286,7 @@ func (e *Engine) dropUseless(p *peer) {
 	if p.closing || c == nil || !c.complete || c.n == 0 {
 		return
 	}
-	if e.req.isSeed(&p.down) || (p.ext.UploadOnly && p.sentBitfield) {
+	if (e.req.isSeed(&p.down) || (p.ext.UploadOnly && p.sentBitfield)) && !e.keepsNeighbour(p) {
 		e.close(p, FaultUseless)
 	}
 }
@@ -294,6 +299,11 @@ func (e *Engine) upkeep(p *peer) {
 	if e.now.Sub(p.lastIn) > silentFor {
 		e.close(p, FaultTimeout)
 		return
+	}
+	if e.push.isOn() {
+		if e.dropUseless(p); p.closing {
+			return
+		}
 	}
 	if e.now.Sub(p.lastOut) >= keepAliveAfter {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})

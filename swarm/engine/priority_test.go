@@ -92,7 +92,7 @@ func TestHigherPriorityIsDialedFirst(t *testing.T) {
 					best = a
 				}
 			}
-			c := b.pick(0, false)
+			c := b.pick(0, false, false)
 			first[c.addr] = true
 			if known && c.addr != best {
 				t.Errorf("%v is dialed first, not %v", c.addr, best)
@@ -109,7 +109,7 @@ func TestHigherPriorityIsDialedFirst(t *testing.T) {
 		b.add(0, Candidate{Addr: addrOf(i), Source: FromDHT, From: from(i)})
 	}
 	b.add(0, Candidate{Addr: addrOf(99), Source: FromLastRun})
-	if c := b.pick(0, false); c.addr != addrOf(99) {
+	if c := b.pick(0, false, false); c.addr != addrOf(99) {
 		t.Errorf("%v is dialed first", c.addr)
 	}
 }

@@ -47,6 +47,8 @@ var machines = map[string]machine{
 	"stride": {files: []string{"stride.go"}},
 	// Limits of hole punching.
 	"puncher": {files: []string{"puncher.go"}},
+	// Which items of publications are sent and looked at.
+	"pusher": {files: []string{"pusher.go"}},
 	// In what order blocks are sent, and to which peer a seed sends new pieces.
 	"uploader": {files: []string{"uploader.go"}},
 	"spread":   {files: []string{"spread.go"}, parts: []string{"uploader", "stride"}},

@@ -26,7 +26,7 @@ func named(addr string, source Source, by int) Candidate {
 // dialAll dials everything that the book offers now.
 func dialAll(b *book, now mono.Time) (list []netip.AddrPort) {
 	for {
-		c := b.pick(now, false)
+		c := b.pick(now, false, false)
 		if c == nil {
 			return list
 		}
@@ -94,7 +94,7 @@ func TestWhichAddressesAreExempt(t *testing.T) {
 	// An address that worked before stays exempt, whoever names it.
 	b := testBook(false)
 	b.add(0, named("8.8.8.8:2000", FromDHT, 1))
-	b.dial(b.pick(0, false))
+	b.dial(b.pick(0, false, false))
 	b.dialSucceeded(0, netip.MustParseAddrPort("8.8.8.8:2000"), false)
 	for i := range 20 {
 		b.add(0, named(fmt.Sprintf("8.8.8.8:%d", 3000+i), FromDHT, 1))
@@ -257,7 +257,7 @@ func TestBookCountsAreConsistent(t *testing.T) {
 				})
 			},
 			"dial": func(*rapid.T) {
-				if c := b.pick(now, false); c != nil {
+				if c := b.pick(now, false, false); c != nil {
 					b.dial(c)
 				}
 			},
@@ -273,7 +273,7 @@ func TestBookCountsAreConsistent(t *testing.T) {
 			},
 			"part": func(t *rapid.T) {
 				if c := known(t, candConnected); c != nil {
-					b.disconnected(now, c.addr, rapid.SampledFrom([]Fault{FaultNone, FaultProtocol, FaultSelf}).Draw(t, "fault"), true, false)
+					b.disconnected(now, c.addr, rapid.SampledFrom([]Fault{FaultNone, FaultProtocol, FaultSelf}).Draw(t, "fault"), true, false, false)
 				}
 			},
 			"join": func(t *rapid.T) { b.addIncoming(now, addr.Draw(t, "addr")) },

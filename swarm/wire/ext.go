@@ -20,6 +20,7 @@ const (
 	ExtUploadOnly  uint8 = 4 // BEP 21 upload_only, sent when it changes
 	ExtHolepunch   uint8 = 5 // BEP 55 ut_holepunch
 	ExtDialBack    uint8 = 6 // sb_dialback, see DialBackMsg
+	ExtItem        uint8 = 7 // sb_item, see ItemMsg
 )
 
 // DefaultReqq is the request queue length of a peer that does not announce one (BEP 10).
@@ -45,6 +46,7 @@ const (
 	HasUploadOnly
 	HasHolePunch
 	HasDialBack
+	HasItem
 )
 
 // ExtHandshake is the handshake of BEP 10. Every part is optional; zero means that it was
@@ -59,6 +61,7 @@ type ExtHandshake struct {
 	UploadOnlyID uint8
 	HolePunch    uint8
 	DialBack     uint8
+	Item         uint8
 	Named        Exts
 
 	MetadataSize int64      // size of the info dictionary in bytes (BEP 9), positive; not checked against a maximum
@@ -156,6 +159,8 @@ func (h *ExtHandshake) ext(name string) (*uint8, Exts) {
 		return &h.HolePunch, HasHolePunch
 	case "sb_dialback":
 		return &h.DialBack, HasDialBack
+	case "sb_item":
+		return &h.Item, HasItem
 	}
 	return nil, 0
 }
@@ -191,7 +196,7 @@ func setIf[T comparable](dst *T, v T) {
 }
 
 // extNames lists the keys of m in bencode order.
-var extNames = [...]string{"lt_donthave", "sb_dialback", "upload_only", "ut_holepunch", "ut_metadata", "ut_pex"}
+var extNames = [...]string{"lt_donthave", "sb_dialback", "sb_item", "upload_only", "ut_holepunch", "ut_metadata", "ut_pex"}
 
 // AppendExtHandshake appends the payload of an extension message with id 0.
 func AppendExtHandshake(dst []byte, h ExtHandshake) []byte {

@@ -114,8 +114,8 @@ func TestParseExtHandshakeIsTheInverseOfAppend(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := func(name string) uint8 { return rapid.Byte().Draw(t, name) }
 		h := ExtHandshake{
-			UtMetadata: id("metadata"), UtPex: id("pex"), LtDontHave: id("donthave"), UploadOnlyID: id("upload"), HolePunch: id("punch"), DialBack: id("dial back"),
-			Named:        HasMetadata | HasPex | HasDontHave | HasUploadOnly | HasHolePunch | HasDialBack,
+			UtMetadata: id("metadata"), UtPex: id("pex"), LtDontHave: id("donthave"), UploadOnlyID: id("upload"), HolePunch: id("punch"), DialBack: id("dial back"), Item: id("item"),
+			Named:        HasMetadata | HasPex | HasDontHave | HasUploadOnly | HasHolePunch | HasDialBack | HasItem,
 			MetadataSize: rapid.Int64Range(0, 1<<40).Draw(t, "size"),
 			Version:      rapid.StringMatching(`[a-zäß /0-9.]{0,40}`).Draw(t, "version"),
 			Port:         rapid.Uint16().Draw(t, "port"),
