@@ -73,6 +73,11 @@ func (i *Item) Target() id.ID {
 	return ItemTarget(i.Key, i.Salt)
 }
 
+// IsSigned reports whether a mutable item has a valid signature of its key.
+func (i *Item) IsSigned() bool {
+	return i.Mutable && bep44.Verify(i.Key[:], i.Salt, i.Seq, i.Value, i.Sig[:])
+}
+
 // ItemTarget returns the target of the mutable items of a public key and a salt.
 func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
 	return id.ID(bep44.MakeMutableTarget(key, salt))

@@ -67,10 +67,11 @@ func (n *Node) endClients() (wait func()) {
 	return wg.Wait
 }
 
-// Items reads, writes and republishes items of the DHT (BEP 44).
+// Items reads, writes and republishes items of the DHT (BEP 44), and exchanges them with peers (pushes.go).
 type Items struct {
 	dht    *dht.DHT
 	keeper *dht.Keeper
+	pushes *pushes
 }
 
 // DHT returns the node in the DHT, for lookups and its state, or ErrNoDHT.
@@ -86,7 +87,7 @@ func (n *Node) Items() (*Items, error) {
 	if n.dht == nil {
 		return nil, ErrNoDHT
 	}
-	return &Items{n.dht, n.keeper}, nil
+	return &Items{n.dht, n.keeper, &n.pushes}, nil
 }
 
 // Get finds the newest item at target. If newer is set, Get ignores items whose sequence

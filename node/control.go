@@ -171,8 +171,16 @@ func (t *Torrent) stop() {
 func (t *Torrent) unsaved() error {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
+	var fault *Fault
+	if t.milestones.has(isOutdated) && errors.As(t.control.unsaved, &fault) && fault.Kind == FaultVanished {
+		return nil
+	}
 	return t.control.unsaved
 }
+
+// Outdate says that the files of the torrent are those of a newer version from now on, and that it will be removed
+// soon. Files that have changed are no longer reported.
+func (t *Torrent) Outdate() { t.milestones.reach(isOutdated) }
 
 // isStopping reports whether the torrent is leaving the node.
 func (t *Torrent) isStopping() bool { return t.milestones.has(isStopping) }

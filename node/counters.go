@@ -16,8 +16,10 @@ type Counters struct {
 	Torrents [lifecycle.NumPhases]int64 // torrents that are in each phase now
 	Blocked  int64                      // running torrents that an error of their files blocks now
 	Incoming Incoming
-	UDP      traffic.ByFamily[traffic.Bytes] // bytes of the DHT and of refused connections of uTP
-	HTTP     traffic.ByFamily[traffic.Bytes] // bytes of web seeds
+	// ItemsDropped is the number of pushed items that were not looked at, because too many came.
+	ItemsDropped int64
+	UDP          traffic.ByFamily[traffic.Bytes] // bytes of the DHT and of refused connections of uTP
+	HTTP         traffic.ByFamily[traffic.Bytes] // bytes of web seeds
 }
 
 // IncomingOutcome says what a node did with an incoming connection.
@@ -45,8 +47,10 @@ type Incoming [NumIncomingOutcomes]int64
 type counters struct {
 	torrents [lifecycle.NumPhases]atomic.Int64
 	blocked  atomic.Int64
-	incoming [NumIncomingOutcomes]atomic.Int64
-	mirrors  traffic.ByFamily[traffic.Meter]
+
+	itemsDropped atomic.Int64
+	incoming     [NumIncomingOutcomes]atomic.Int64
+	mirrors      traffic.ByFamily[traffic.Meter]
 }
 
 // move counts a torrent that goes from one phase to another.
@@ -58,7 +62,7 @@ func (c *counters) move(from, to lifecycle.Phase) {
 // Counters returns the current numbers. It waits for neither a disk nor a peer, and takes the same time for any
 // number of torrents.
 func (n *Node) Counters() Counters {
-	c := Counters{Counters: n.shared.Counters(), Blocked: n.counters.blocked.Load(),
+	c := Counters{Counters: n.shared.Counters(), Blocked: n.counters.blocked.Load(), ItemsDropped: n.counters.itemsDropped.Load(),
 		HTTP: traffic.ByFamily[traffic.Bytes]{V4: n.counters.mirrors.V4.Bytes(), V6: n.counters.mirrors.V6.Bytes()}}
 	for p := lifecycle.Queued; p < lifecycle.Ended; p++ { // others are not yet, or no longer, in the node
 		c.Torrents[p] = n.counters.torrents[p].Load()

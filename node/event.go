@@ -126,6 +126,9 @@ type PublicationEvent struct {
 	// Of PublishedItem: Stored of the Nodes closest nodes returned the item.
 	Stored, Nodes int
 
+	// Of FoundVersion: a peer has pushed the item; otherwise the DHT had it.
+	Pushed bool
+
 	// Of FoundVersion and SwitchedVersion.
 	InfoHash string
 	Dir      string // the version's folder

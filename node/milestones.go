@@ -14,6 +14,7 @@ const (
 	isAnnounced                  // a DHT node has accepted an announce
 	isStopping                   // it is leaving the node
 	hasEnded                     // it has left the node and everything is saved
+	isOutdated                   // its files may have changed; see Outdate
 
 	numMilestones
 )

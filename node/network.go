@@ -151,6 +151,10 @@ func (n *Node) checkListening(c *netx.Change) {
 	p.missing = missing
 }
 
+// NextMove returns a channel that is closed when packets reach other machines by another path, or again: after a
+// change of the network, or when the machine was suspended.
+func (n *Node) NextMove() <-chan struct{} { return n.paths.next() }
+
 // next returns a channel that is closed at the next change.
 func (p *paths) next() <-chan struct{} {
 	p.mu.Lock()

@@ -79,6 +79,7 @@ type Node struct {
 	transports transports
 	evidence   evidence
 	dialBacks  dialBacks
+	pushes     pushes
 	paths      paths
 
 	settings   atomic.Pointer[Settings] // in force; cfg holds those of the start
@@ -142,6 +143,7 @@ func Open(cfg Config) (*Node, error) {
 	n.budget.init(&n.cfg)
 	n.evidence.init(n)
 	n.dialBacks.init(n)
+	n.pushes.init(n)
 	if !cfg.NoDHT {
 		if n.dht, err = n.openDHT(); err != nil {
 			n.cancel()

@@ -119,10 +119,13 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 		p.attach(r)
 	}
 	close(r.ready)
+	if n.pushes.isVersion(t.infohashes()) {
+		n.pushes.pass(r)
+	}
 	r.wg.Go(r.manage)
 	r.discover()
 	if found := t.takeFound(); found != nil {
-		t.addCandidates(found)
+		r.swarm.AddCandidates(found) // a private torrent uses only those that PassPeers has left
 	}
 }
 
@@ -182,6 +185,8 @@ func (r *run) onSwarm(e swarm.Event) {
 		t.node.evidence.addHelper(r, e.Conn, e.From)
 	case swarm.DialBack:
 		t.node.evidence.onDialBack(r, &e)
+	case swarm.Item:
+		t.node.pushes.received(r, &e)
 	case swarm.FirstPiece:
 		t.emit(Event{Kind: FirstPiece})
 	case swarm.Complete:
@@ -220,6 +225,9 @@ func closeOnce(c chan struct{}) {
 // final name of a file is taken by another program's file, because that is permanent. A torrent
 // of the session whose data is gone becomes Missing.
 func (r *run) paused(err error) {
+	if r.t.milestones.has(isOutdated) {
+		return
+	}
 	if r.t.inSession() && r.lostData() {
 		r.t.fail(r.t.missingFault())
 		return

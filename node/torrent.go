@@ -219,6 +219,7 @@ func (t *Torrent) learn(info *metainfo.Info) {
 		p.begin(info)
 	}
 	t.node.registerMore(t, hashesOf(info))
+	t.node.pushes.refresh([]id.ID{t.hash}) // a publication may have named it by the other infohash
 	t.node.reshare()
 	if !t.milestones.has(isNamed) {
 		if !t.spec().MetadataOnly { // otherwise it is reported when the file is written

@@ -36,6 +36,7 @@ func (f *Follower) adopt() {
 	if old := f.active.Swap(fe.torrent); old != nil && old != fe.torrent {
 		f.drop(old)
 	}
+	f.setTorrents()
 	f.prune()
 	f.count(func(s *Stats) { s.Switched++ })
 	f.keep()
@@ -83,6 +84,7 @@ func (f *Follower) abandon() {
 		return
 	}
 	f.setFetching(nil)
+	f.setTorrents()
 	fe.stopRetrying()
 	if fe.torrent == f.active.Load() {
 		return

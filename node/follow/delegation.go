@@ -96,7 +96,9 @@ func (f *Follower) consider(item dht.Item) {
 	case err == nil:
 		if item.Key == f.cfg.Link.PublicKey {
 			f.noteStatement(item)
+			f.subscribe()
 		}
+		f.push(item)
 	case errors.Is(err, delegation.ErrKnown):
 	case errors.Is(err, delegation.ErrOlder):
 		f.count(func(s *Stats) { s.Older++ })

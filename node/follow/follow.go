@@ -1,8 +1,8 @@
 // Package follow downloads the newest version published under a key, seeds it, and switches
 // to each newer version once that is complete (BEP 46).
 //
-// A Follower belongs to one node and uses only its exported API. It polls the DHT for the
-// item under the key, and downloads the torrent of the newest item into a separate folder
+// A Follower belongs to one node and uses only its exported API. New items under the key are
+// pushed by peers (push.go). In case none is connected, it also polls the DHT for them. It downloads the torrent of the newest item into a separate folder
 // (folders.go). First it fills the folder with data from earlier versions (reuse.go). When
 // the version is complete, it makes the symbolic link "current" point to it. The
 // publication and its current version are recorded in the state directory (record.go), so
@@ -90,7 +90,7 @@ type Follower struct {
 	cancel context.CancelFunc
 	remove func() // undoes OnClose
 	done   chan struct{}
-	newer  chan dht.Item     // a newer item that the dht.Keeper found; has a buffer of one
+	pushes pushes
 	judge  *delegation.Judge // decides which items count; only run uses it
 
 	requests   chan request
@@ -121,7 +121,7 @@ func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	f := &Follower{node: n, cfg: cfg, target: dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt), done: make(chan struct{}), newer: make(chan dht.Item, 1), judge: delegation.New(cfg.Link), requests: make(chan request)}
+	f := &Follower{node: n, cfg: cfg, target: dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt), done: make(chan struct{}), pushes: newPushes(), judge: delegation.New(cfg.Link), requests: make(chan request)}
 	if f.items, err = n.Items(); err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (f *Follower) run() {
 	defer f.finish()
 	f.resume()
 	f.interval = f.quickInterval()
-	timer := time.NewTimer(0)
+	timer, moved := time.NewTimer(0), f.node.NextMove()
 	defer timer.Stop()
 	for {
 		var complete, ended <-chan struct{}
@@ -59,9 +59,15 @@ func (f *Follower) run() {
 		select {
 		case <-f.ctx.Done():
 			return
-		case item := <-f.newer:
-			f.consider(item)
-			f.advance()
+		case <-f.pushes.arrived:
+			f.takeArrivals()
+			if f.advance() {
+				f.interval = f.quickInterval()
+				timer.Reset(f.interval)
+			}
+		case <-moved:
+			moved = f.node.NextMove()
+			timer.Reset(0)
 		case r := <-f.requests:
 			r.done <- r.do()
 			timer.Reset(0)
@@ -86,6 +92,7 @@ func (f *Follower) finish() {
 	if f.fetching != nil {
 		f.fetching.stopRetrying()
 	}
+	f.unsubscribe()
 	f.dirs.close()
 	if err := f.folder.close(); err != nil {
 		f.warn(fmt.Errorf("cannot release the lock of a followed publication: %w", err))
@@ -100,6 +107,7 @@ func (f *Follower) resume() {
 		}
 	}
 	f.recall()
+	f.subscribe()
 	f.keep()
 	f.seedCurrent()
 }
@@ -112,6 +120,7 @@ func (f *Follower) seedCurrent() {
 	if now.Seq == 0 || f.active.Load() != nil {
 		return
 	}
+	f.setTorrents()
 	t, err := f.seed(now)
 	if err != nil {
 		f.warn(err)
@@ -135,9 +144,10 @@ func (f *Follower) poll() time.Duration {
 	defer cancel()
 	f.cancelPoll.Store(&cancel)
 	defer f.cancelPoll.Store(nil)
-	if f.asking.Load() > 0 {
-		return 0 // ask may have come too early for cancelPoll
+	if f.asking.Load() > 0 || !f.pushes.isEmpty() {
+		return 0 // they may have come too early for cancelPoll
 	}
+	f.cancelOnMove(ctx, cancel)
 	if !f.look(ctx) {
 		return min(pollRetry, f.cfg.Poll)
 	}
@@ -182,13 +192,18 @@ func (f *Follower) advance() bool {
 		fe.name, fe.torrent = now.Folder, t
 	} else {
 		var err error
+		f.setTorrents(v.InfoHash)
 		fe.torrent, err = f.node.Add(node.Spec{
 			Link: mutable.Pin(f.cfg.Link, v.InfoHash), Dir: f.dirs.path(fe.name), Peers: f.cfg.Peers,
 			Prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
 		})
 		if err != nil {
+			f.setTorrents()
 			f.warn(fmt.Errorf("version %d cannot be downloaded: %w", fe.seq, err))
 			return false
+		}
+		if t := f.active.Load(); t != nil {
+			t.PassPeers(fe.torrent)
 		}
 	}
 	f.setFetching(fe)
@@ -231,10 +246,7 @@ func (f *Follower) keep() {
 				f.count(func(s *Stats) { s.Forked++ })
 			}
 			if r.Newer != nil {
-				select {
-				case f.newer <- *r.Newer:
-				default:
-				}
+				f.pushes.put(*r.Newer, false)
 			}
 		}))
 	}
@@ -251,5 +263,5 @@ func (f *Follower) stopKeepingAll() {
 func (f *Follower) report(kind node.EventKind, fe *fetch) {
 	f.node.Emit(node.Event{Kind: kind, Publication: &node.PublicationEvent{
 		Link: f.cfg.Link.String(), Seq: fe.seq, InfoHash: fe.ih.String(), Dir: f.dirs.path(fe.name),
-		Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}}.About(fe.torrent))
+		Pushed: f.wasPushed(&fe.item), Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}}.About(fe.torrent))
 }

@@ -106,7 +106,11 @@ func (f *Follower) show(r *record) error {
 	now := was
 	if was == nil || to.InfoHash != f.folder.file.shown().InfoHash {
 		var err error
+		if infohash, err := id.ParseHex(to.InfoHash); err == nil {
+			f.setTorrents(infohash)
+		}
 		if now, err = f.seed(to); err != nil {
+			f.setTorrents()
 			return err
 		}
 	}
@@ -129,6 +133,7 @@ func (f *Follower) show(r *record) error {
 	if was != nil && was != now {
 		f.drop(was)
 	}
+	f.setTorrents()
 	f.node.Emit(node.Event{Kind: node.SwitchedVersion, Publication: &node.PublicationEvent{
 		Link: f.cfg.Link.String(), Seq: to.Seq, InfoHash: to.InfoHash, Dir: f.dirs.path(to.Folder)}}.About(now))
 	return nil

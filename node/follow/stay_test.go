@@ -150,6 +150,7 @@ func TestACheckDoesNotWaitForTheNextPoll(t *testing.T) {
 		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), t.TempDir(), func(c *Config) { c.Poll = 20 * time.Minute })
 		reaches(t, f, 1, 2*time.Minute)
 		time.Sleep(2 * time.Hour) // now 20 minutes pass between two polls
+		f.unsubscribe()           // nothing is pushed
 		filetest.Write(t, filepath.Join(dir, "d1", "page 1"), []byte("second"))
 		a.update(p)
 		time.Sleep(time.Minute)

@@ -23,6 +23,7 @@ type Publication struct {
 	key       ed25519.PrivateKey
 	target    id.ID
 	torrent   atomic.Pointer[node.Torrent]
+	pushes    *node.ItemSubscription
 
 	// making is held while a version is made, which can take a long time. It guards the
 	// fields below. The content of folder is also guarded by mu: changing the recorded
@@ -194,6 +195,7 @@ func (p *Publication) end() bool {
 	if p.stopKeeping != nil {
 		p.stopKeeping()
 	}
+	p.pushes.Close()
 	q := p.publisher
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -303,10 +305,15 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 		p.setRolledBack(was)
 		return err
 	}
+	old := p.torrent.Load()
+	p.pushes.SetTorrents(infohashes(old, c.spec.Torrent.Info)...)
 	wasShared, err := p.seed(ctx, c)
 	if err != nil {
+		p.pushes.SetTorrents(infohashes(p.torrent.Load(), nil)...)
 		return err
 	}
+	// The peers of the previous version learn of the new one while the DHT does.
+	p.pushes.Push(item)
 	p.mu.Lock()
 	p.outcome = Outcome{Link: p.link(), Seq: item.Seq, InfoHash: p.Torrent().InfoHash(), IsUnchanged: !fresh, WasShared: wasShared}
 	p.seen.reported, p.seen.held = false, false
@@ -318,6 +325,21 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	p.stopKeeping = p.publisher.items.Keep(item, justPut, p.republished)
 	return p.folder.save(r)
 }
+
+// infohashes returns the infohashes of a torrent and of an info dictionary, if they are not nil.
+func infohashes(t *node.Torrent, info *metainfo.Info) (list []id.ID) {
+	if t != nil {
+		list = append(list, t.InfoHash())
+	}
+	if info != nil {
+		list = append(list, info.Hash)
+	}
+	return list
+}
+
+// Connected returns the number of connected peers to which new versions are pushed: followers, also of the
+// previous version for a moment.
+func (p *Publication) Connected() int { return p.pushes.Peers() }
 
 // setRolledBack records whether the newest version is a rollback, and returns the old value.
 func (p *Publication) setRolledBack(is bool) (was bool) {
@@ -338,8 +360,10 @@ func (p *Publication) seed(ctx context.Context, c content) (wasShared bool, err 
 	old := p.torrent.Swap(t)
 	if old == t {
 		c.data = p.data // t keeps its folder
+	} else if old != nil {
+		old.PassPeers(t)
 	}
-	p.publisher.torrents.release(old, p.data)
+	p.publisher.torrents.releaseSoon(old, p.data)
 	p.data = c.data
 	if old == nil { // an earlier run may have left data
 		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {

@@ -3,7 +3,7 @@
 //
 // A Publisher belongs to one node and uses only its exported API. Publish makes a torrent
 // of a file or folder and seeds it. It also signs an item with the infohash, puts it into
-// the DHT and republishes it there. When the files have changed, Update and Watch do the
+// the DHT and republishes it there, and pushes it to the connected followers. When the files have changed, Update and Watch do the
 // same for the next version, which has the next number.
 //
 // Every publication is recorded in the state directory (record.go). From the record, Restore
@@ -244,6 +244,7 @@ func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	if p.open == nil {
 		return nil, errors.Join(node.ErrClosed, f.close())
 	}
+	pub.pushes = p.items.Subscribe(public, cfg.Salt, func(i dht.Item) { pub.reportForeign(&i) })
 	pub.making.Lock()
 	p.open[target] = pub
 	return pub, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"seedbed/node"
 )
@@ -20,14 +21,23 @@ type torrents struct {
 
 	mu    sync.Mutex
 	users map[*node.Torrent]int // torrents that the publisher has added
-	// removing has the torrents that are being removed. The channel is closed when the
-	// torrent is removed and can be added again.
-	removing map[*node.Torrent]chan struct{}
+	// removing has the torrents that are being removed.
+	removing map[*node.Torrent]*removal
 }
+
+// removal is a torrent that is being removed.
+type removal struct {
+	hurry context.CancelFunc // makes it begin now
+	done  chan struct{}      // closed when the torrent is removed and can be added again
+}
+
+// pushTime is how long the torrent of the previous version stays, so that its peers get the item of the new
+// one.
+const pushTime = 5 * time.Second
 
 func (s *torrents) init(n *node.Node, ctx context.Context) {
 	s.node, s.ctx = n, ctx
-	s.users, s.removing = map[*node.Torrent]int{}, map[*node.Torrent]chan struct{}{}
+	s.users, s.removing = map[*node.Torrent]int{}, map[*node.Torrent]*removal{}
 }
 
 // acquire adds a torrent to the node, or returns it if the node has it already. If the
@@ -69,8 +79,9 @@ func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, removing <-chan 
 			return nil, nil, err
 		}
 	}
-	if c, ok := s.removing[t]; ok {
-		return nil, c, nil
+	if r, ok := s.removing[t]; ok {
+		r.hurry()
+		return nil, r.done, nil
 	}
 	if s.users[t] > 0 {
 		s.users[t]++
@@ -80,7 +91,12 @@ func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, removing <-chan 
 
 // release undoes acquire. If no user is left, it removes the torrent from the node and
 // deletes the folder data, unless that is "". It does not wait for the removal.
-func (s *torrents) release(t *node.Torrent, data string) {
+func (s *torrents) release(t *node.Torrent, data string) { s.releaseIn(0, t, data) }
+
+// releaseSoon is release for the previous version: it stays for pushTime.
+func (s *torrents) releaseSoon(t *node.Torrent, data string) { s.releaseIn(pushTime, t, data) }
+
+func (s *torrents) releaseIn(wait time.Duration, t *node.Torrent, data string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t == nil || s.users[t] == 0 {
@@ -93,9 +109,13 @@ func (s *torrents) release(t *node.Torrent, data string) {
 	if s.node.Torrent(t.InfoHash()) != t {
 		return // it has failed, and may have been added again since then
 	}
-	done := make(chan struct{})
-	s.removing[t] = done
+	t.Outdate()
+	waiting, hurry := context.WithTimeout(s.ctx, wait)
+	r := &removal{hurry: hurry, done: make(chan struct{})}
+	s.removing[t] = r
 	s.wg.Go(func() {
+		<-waiting.Done()
+		hurry()
 		err := s.node.Remove(s.ctx, t.InfoHash(), false)
 		if err == nil {
 			err = t.Settled(s.ctx)
@@ -110,7 +130,7 @@ func (s *torrents) release(t *node.Torrent, data string) {
 		s.mu.Lock()
 		delete(s.removing, t)
 		s.mu.Unlock()
-		close(done)
+		close(r.done)
 		if err != nil && s.ctx.Err() == nil && !errors.Is(err, node.ErrUnknown) {
 			s.node.Emit(node.Event{Kind: node.Warning, Err: fmt.Errorf("cannot remove an earlier version: %w", err)})
 		}

@@ -193,7 +193,7 @@ type Publication struct {
 	Item *wire.ItemMsg // the newest that is known, with a valid signature, or nil; not modified any more
 }
 
-// EvPublications sets the publications to which the torrent belongs, of which the first eight are used. With
+// EvPublications sets the publications to which the torrent belongs, of which the first 16 are used. With
 // one, the torrent supports sb_item: it sends the newest items to its peers and receives theirs.
 type EvPublications struct{ Publications []Publication }
 

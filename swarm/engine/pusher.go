@@ -13,15 +13,15 @@ import (
 const (
 	// maxPublications is the number of publications that a torrent belongs to. Several publishers
 	// may publish the same content.
-	maxPublications = 8
+	maxPublications = 16
 	// A new item is sent to all peers. If many follow one another, only the newest is sent, at
 	// pushRate a second after a burst of pushBurst.
 	pushRate  = 0.5
 	pushBurst = 5
 	// A peer may send itemRate items a second after a burst of itemBurst. That is more than it sends
 	// within the limits above for maxPublications.
-	itemRate  = 4
-	itemBurst = 64
+	itemRate  = 8
+	itemBurst = 128
 	// noisyItem is the number of useless messages that an item counts for if it is above that limit,
 	// of another publication, or old.
 	noisyItem = 64
