@@ -171,6 +171,7 @@ var packages = map[string]pkg{
 	"integration/peers/libutp": {layer: top, owns: "the uTP connections of libutp, for the tests", third: []string{"github.com/anacrolix/go-libutp"}},
 
 	"internal/sockstest": {layer: top, owns: "a SOCKS5 proxy for tests"},
+	"internal/dnstest":   {layer: top, owns: "DNS servers for tests"},
 	"internal/filetest":  {layer: top, owns: "folders of files for tests"},
 	"internal/nodetest":  {layer: top, owns: "whole nodes on the in-memory network, for tests"},
 	"internal/vt":        {layer: top, owns: "the terminal that tests look at"},

@@ -20,6 +20,7 @@ import (
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/dnstest"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -228,6 +229,7 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 
 	o.run("", exit.OK, append(state, "key", "new", "site")...)
 	o.run("", exit.OK, append(state, "key", "list")...)
+	o.run("", exit.OK, append(state, "publish", "--dns-record", "example.org", "--key", "site", "--resolver", dnstest.Start(t).Addr)...)
 	published := o.online("published", exit.OK, "publish", in("site"), "--key", "site")
 	versions, _ := o.run("", exit.OK, append(state, "publish", "--history", "site")...)["history"]["versions"].([]any)
 	if first, _ := versions[0].(map[string]any); first["infohash"] == "" || first["infohash_v2"] == nil {

@@ -11,6 +11,7 @@ import (
 	"seedbed/node"
 	"seedbed/node/daemon/token"
 	"seedbed/node/follow"
+	"seedbed/node/names"
 	"seedbed/node/view"
 )
 
@@ -21,12 +22,14 @@ type FollowList struct {
 
 // FollowBody describes a publication to follow.
 type FollowBody struct {
-	Link      string   `json:"link" minLength:"1" maxLength:"262144" doc:"A magnet link with a public key (xs=urn:btpk:)."`
-	Dir       string   `json:"dir,omitempty" doc:"The folder of the versions: an absolute path in an allowed folder. By default a new one in the daemon's folder."`
-	KeepAlive bool     `json:"keep_alive,omitempty" doc:"Republish the publisher's signed item, so that the link keeps working without the publisher."`
-	Poll      float64  `json:"poll_s,omitempty" minimum:"0" maximum:"86400" doc:"How often to check for a new version, in seconds; by default every 10 minutes."`
-	Keep      *int     `json:"keep,omitempty" minimum:"0" maximum:"1000" doc:"How many earlier versions to keep on disk; by default 1."`
-	Peers     []string `json:"peers,omitempty" doc:"HOST:PORT of peers to try first."`
+	Link string `json:"link" minLength:"1" maxLength:"262144" doc:"A magnet link with a public key (xs=urn:btpk:), or the domain name of a publication."`
+	// AcceptChange is for a name.
+	AcceptChange bool     `json:"accept_change,omitempty" doc:"Pin the key that the name has now in place of the key that is pinned. The follow of the earlier key ends."`
+	Dir          string   `json:"dir,omitempty" doc:"The folder of the versions: an absolute path in an allowed folder. By default a new one in the daemon's folder."`
+	KeepAlive    bool     `json:"keep_alive,omitempty" doc:"Republish the publisher's signed item, so that the link keeps working without the publisher."`
+	Poll         float64  `json:"poll_s,omitempty" minimum:"0" maximum:"86400" doc:"How often to check for a new version, in seconds; by default every 10 minutes."`
+	Keep         *int     `json:"keep,omitempty" minimum:"0" maximum:"1000" doc:"How many earlier versions to keep on disk; by default 1."`
+	Peers        []string `json:"peers,omitempty" doc:"HOST:PORT of peers to try first."`
 }
 
 type oneFollow struct {
@@ -104,11 +107,11 @@ func (a *api) changeFollow(ctx context.Context, id string, do func(context.Conte
 
 func (a *api) follow(ctx context.Context, in *struct{ Body FollowBody }) (*oneFollow, error) {
 	b := &in.Body
-	link, err := magnet.Parse(b.Link)
+	link, domain, err := a.publication(ctx, b)
 	if err != nil {
-		return nil, a.problem(node.NewFault(node.FaultUsage, err, ""))
+		return nil, a.problem(err)
 	}
-	cfg := follow.Config{Link: link, Dir: b.Dir, KeepAlive: b.KeepAlive, Poll: seconds(b.Poll), Peers: b.Peers}
+	cfg := follow.Config{Link: link, Domain: domain, Dir: b.Dir, KeepAlive: b.KeepAlive, Poll: seconds(b.Poll), Peers: b.Peers}
 	if b.Keep != nil {
 		if cfg.Keep = *b.Keep; cfg.Keep == 0 {
 			cfg.Keep = -1
@@ -125,11 +128,27 @@ func (a *api) follow(ctx context.Context, in *struct{ Body FollowBody }) (*oneFo
 	return &oneFollow{status, followed(f)}, nil
 }
 
+// publication returns the link that a client wants to follow, and the domain name by which it names it.
+func (a *api) publication(ctx context.Context, b *FollowBody) (*magnet.Link, string, error) {
+	if names.IsName(b.Link) {
+		link, err := a.ResolveName(ctx, b.Link, b.AcceptChange)
+		if err != nil {
+			return nil, "", err
+		}
+		return link, link.Name, nil
+	}
+	link, err := magnet.Parse(b.Link)
+	if err != nil {
+		return nil, "", node.NewFault(node.FaultUsage, err, "")
+	}
+	return link, "", nil
+}
+
 // followed returns the object of a publication that is followed.
 func followed(f *follow.Follower) *view.Followed {
 	what := f.Describe()
 	c := &what.Config
-	o := &view.Followed{Target: what.Target.String(), PublicKey: c.Link.PublicKey.String(), Salt: string(c.Link.Salt), Link: c.Link.String(), Dir: c.Dir, Folder: what.Folder,
+	o := &view.Followed{Target: what.Target.String(), PublicKey: c.Link.PublicKey.String(), Salt: string(c.Link.Salt), Link: c.Link.String(), Domain: c.Domain, Dir: c.Dir, Folder: what.Folder,
 		KeepAlive: c.KeepAlive, Poll: c.Poll.Seconds(), Keep: max(c.Keep, 0)}
 	if what.Seq != 0 {
 		o.Seq, o.InfoHash, o.Stays = &what.Seq, what.InfoHash, what.Stays

@@ -17,9 +17,10 @@ import (
 
 // InspectBody describes a torrent to show before it is added.
 type InspectBody struct {
-	Link    string   `json:"link,omitempty" maxLength:"262144" doc:"A magnet link, also one of a publication (xs=urn:btpk:), or an infohash; or give torrent."`
+	Link    string   `json:"link,omitempty" maxLength:"262144" doc:"A magnet link, also one of a publication (xs=urn:btpk:), an infohash, or the domain name of a publication; or give torrent."`
 	Torrent []byte   `json:"torrent,omitempty" doc:"The content of a .torrent file, in base64."`
 	Peers   []string `json:"peers,omitempty" doc:"HOST:PORT of peers to try first."`
+	Accept  bool     `json:"accept_change,omitempty" doc:"Pin the key that the name has now in place of the key that is pinned."`
 	Within  float64  `json:"within_s,omitempty" minimum:"0" maximum:"600" doc:"How many seconds to look for the metadata; by default 120."`
 }
 
@@ -35,7 +36,7 @@ func (a *api) addInspect() {
 		"To add what it has found without fetching it again, give POST /v1/torrents the number of the job as inspection. To cancel it, delete the job."
 	huma.Register(a.huma, o, func(_ context.Context, in *struct{ Body InspectBody }) (*startedJob, error) {
 		b := &in.Body
-		return a.started(a.Inspect(daemon.InspectRequest{Link: b.Link, Torrent: b.Torrent, Peers: b.Peers, Within: seconds(b.Within)}))
+		return a.started(a.Inspect(daemon.InspectRequest{Link: b.Link, Torrent: b.Torrent, Peers: b.Peers, AcceptChange: b.Accept, Within: seconds(b.Within)}))
 	})
 	huma.Register(a.huma, operation(http.MethodGet, "/v1/jobs/{number}/files", "list-inspected-files", "List the files that an inspection has found", token.Read), a.inspectedFiles)
 }
@@ -59,7 +60,7 @@ func (a *api) inspectedFiles(_ context.Context, in *jobFilesInput) (*struct{ Bod
 
 // inspection returns the object of an inspection.
 func (a *api) inspection(i *daemon.Inspection) *view.Inspection {
-	o := &view.Inspection{Expired: i.Expired}
+	o := &view.Inspection{Expired: i.Expired, Domain: i.Domain}
 	if hash := i.InfoHash(); !hash.IsZero() {
 		o.InSession = a.Node().Torrent(hash) != nil
 	}

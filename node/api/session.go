@@ -58,7 +58,7 @@ type loginInput struct {
 
 // ToAdd is a torrent that the web page offers to add after a login.
 type ToAdd struct {
-	Link    string `json:"link,omitempty" maxLength:"262144" doc:"A magnet link, also one of a publication, or an infohash."`
+	Link    string `json:"link,omitempty" maxLength:"262144" doc:"A magnet link, also one of a publication, an infohash, or the domain name of a publication."`
 	Torrent []byte `json:"torrent,omitempty" doc:"The content of a .torrent file, in base64."`
 }
 

@@ -29,6 +29,7 @@ import (
 	"seedbed/node/daemon/hook"
 	"seedbed/node/daemon/token"
 	"seedbed/node/keys"
+	"seedbed/node/names"
 	"seedbed/node/visit"
 )
 
@@ -39,6 +40,8 @@ type Config struct {
 	// Settings are the given settings: those of the command line, the environment and the
 	// settings file.
 	Settings Settings
+	// Resolver is the DNS server for the names of publications, as in names.Config.
+	Resolver string
 	// Omit reports files that publications leave out, besides those of their options. Nil means
 	// none.
 	Omit func(fs.FileInfo) bool
@@ -63,6 +66,7 @@ type Daemon struct {
 	spaces       spaces
 	tokens       *token.Store
 	publications publications
+	names        *names.Names
 	visit        visit.Config // for DHT queries with sockets of their own
 	jobs         jobs
 	inspections  inspections
@@ -84,6 +88,7 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.version = cfg.Node.Version
+	d.names = names.New(names.Config{Resolver: cfg.Resolver, Outbound: d.node.Outbound(), State: cfg.Node.State})
 	d.hooks = hook.New(hook.Config{Agent: d.version, Outbound: d.node.Outbound(), Log: d.log, Warn: func(err error) { d.warn("a hook failed", err) }})
 	d.queue, d.numbers = newQueue(d.node, cfg.Settings.Queue), newNumbers(d.node)
 	defer func() {
@@ -133,6 +138,7 @@ func (d *Daemon) restore(ctx context.Context) (err error) {
 	d.following.Go(d.runSchedule)
 	d.following.Go(d.runWatches)
 	d.following.Go(d.runFeeds)
+	d.following.Go(d.watchNames)
 	return d.openPublications()
 }
 

@@ -13,6 +13,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/node/follow"
+	"seedbed/node/names"
 	"seedbed/node/publish"
 )
 
@@ -50,8 +51,8 @@ func (d *Daemon) FindFollow(name string) (*follow.Follower, error) {
 	return nil, &AmbiguousError{name, len(found)}
 }
 
-// Follow follows a publication. If the daemon follows it already, added is false, and nothing
-// changes. If cfg has no Dir, it gets a folder in that of the daemon.
+// Follow follows a publication. If the daemon follows it already, added is false, and nothing but its
+// Domain changes. If the daemon follows another publication by the same Domain, that ends. If cfg has no Dir, it gets a folder in that of the daemon.
 func (d *Daemon) Follow(ctx context.Context, cfg follow.Config) (f *follow.Follower, added bool, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, false, usage(err, "")
@@ -60,11 +61,24 @@ func (d *Daemon) Follow(ctx context.Context, cfg follow.Config) (f *follow.Follo
 		return nil, false, err
 	}
 	if cfg.Dir == "" {
-		cfg.Dir = filepath.Join(d.Dir(), FollowFolder(cfg.Link))
+		cfg.Dir = FollowFolder(&cfg, d.node.StateDir())
+		if !filepath.IsAbs(cfg.Dir) {
+			cfg.Dir = filepath.Join(d.Dir(), cfg.Dir)
+		}
 	}
 	target := dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt)
 	if f := d.follower(target); f != nil {
-		return f, false, nil
+		if cfg.Domain != "" {
+			err = f.SetDomain(ctx, cfg.Domain)
+		}
+		return f, false, err
+	}
+	for _, old := range d.Follows() {
+		if cfg.Domain != "" && old.Describe().Config.Domain == cfg.Domain {
+			if err := d.Unfollow(ctx, old); err != nil {
+				return nil, false, err
+			}
+		}
 	}
 	err = await.Do(ctx, func() (err error) {
 		if cfg.Dir, err = d.allowed().check(cfg.Dir); err != nil {
@@ -94,8 +108,46 @@ func (d *Daemon) follower(target id.ID) *follow.Follower {
 	return d.publications.follows[target]
 }
 
-// FollowFolder returns the name of the folder for a publication for which the user names none.
-func FollowFolder(l *magnet.Link) string { return "btpk-" + l.PublicKey.Short().String()[:8] }
+// FollowFolder returns the folder for a publication for which the user names none: the domain, or the
+// beginning of the key. If the domain is followed already, with an earlier key, it is the folder of
+// that, which is absolute.
+func FollowFolder(cfg *follow.Config, state string) string {
+	if cfg.Domain == "" {
+		return "btpk-" + cfg.Link.PublicKey.Short().String()[:8]
+	}
+	if old := follow.OfDomain(state, cfg.Domain); old != nil {
+		return old.Config.Dir
+	}
+	return cfg.Domain
+}
+
+// ResolveName returns the link of the publication that a domain names. With accept, the key that the
+// DNS has now is pinned in place of an earlier one, and a warning says so.
+func (d *Daemon) ResolveName(ctx context.Context, domain string, accept bool) (*magnet.Link, error) {
+	if !accept {
+		return d.names.Resolve(ctx, domain)
+	}
+	link, before, err := d.names.Accept(ctx, domain)
+	if err == nil && before != nil {
+		d.warn("the key of a name", fmt.Errorf("the change of %s from %s to the key %s is accepted", domain, before.Publication, link.PublicKey))
+	}
+	return link, err
+}
+
+// Names resolves the domain names of publications.
+func (d *Daemon) Names() *names.Names { return d.names }
+
+// watchNames warns when the domain of a follow names another publication.
+func (d *Daemon) watchNames() {
+	d.names.Watch(d.node.Context(), func() (domains []string) {
+		for _, f := range d.Follows() {
+			if domain := f.Describe().Config.Domain; domain != "" {
+				domains = append(domains, domain)
+			}
+		}
+		return domains
+	}, func(err error) { d.warn("a name is not as before", err) })
+}
 
 // Unfollow ends a follow for good; see follow.Follower.Remove.
 func (d *Daemon) Unfollow(ctx context.Context, f *follow.Follower) error {

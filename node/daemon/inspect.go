@@ -15,6 +15,7 @@ import (
 	"seedbed/magnet/metainfo"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
+	"seedbed/node/names"
 )
 
 const (
@@ -34,10 +35,12 @@ const JobInspect = "inspect"
 // InspectRequest describes a torrent to show before it is added. Exactly one of Link and Torrent is
 // set.
 type InspectRequest struct {
-	Link    string // a magnet link, also one of a publication, or a bare infohash
+	Link    string // a magnet link, also one of a publication, a bare infohash, or the domain name of a publication
 	Torrent []byte // the content of a .torrent file
 	Peers   []string
-	Within  time.Duration // how long to look for the metadata; 0: 2 minutes
+	// AcceptChange pins the key that a name has now in place of the pinned one.
+	AcceptChange bool
+	Within       time.Duration // how long to look for the metadata; 0: 2 minutes
 }
 
 // Inspection is what is known of a torrent that may be added. It is the result of a job.
@@ -45,6 +48,7 @@ type Inspection struct {
 	Link        *magnet.Link      // nil for a .torrent file; of a publication, that of its newest version
 	Torrent     *metainfo.Torrent // nil while the metadata is not known
 	Publication *Newest           // of a link with a key, once it is found
+	Domain      string            // that was given; Publication is nil until it is resolved
 	Progress    node.Snapshot     // of the search for the metadata
 	Expired     bool              // Torrent was known and is not kept any more
 }
@@ -104,7 +108,7 @@ func (d *Daemon) Inspect(r InspectRequest) (*Job, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, within, errInspectTime)
 		defer cancel()
 		found := *first
-		err := d.inspect(ctx, j, &found, r.Peers)
+		err := d.inspect(ctx, j, &found, &r)
 		if err == nil {
 			s.keep(j, found)
 		}
@@ -135,6 +139,9 @@ func (r *InspectRequest) first() (*Inspection, error) {
 		}
 		return &Inspection{Torrent: t}, nil
 	}
+	if names.IsName(r.Link) {
+		return &Inspection{Domain: r.Link}, nil
+	}
 	link, err := magnet.ParseBare(r.Link)
 	if err != nil {
 		return nil, usage(err, "")
@@ -142,22 +149,35 @@ func (r *InspectRequest) first() (*Inspection, error) {
 	if !link.HasPublicKey {
 		return &Inspection{Link: link}, link.Openable()
 	}
-	return &Inspection{Publication: &Newest{Link: link, Target: dht.ItemTarget(link.PublicKey, link.Salt)}}, nil
+	return &Inspection{Publication: newest(link)}, nil
 }
 
-// inspect finds the version of a publication and the metadata, and reports each step.
-func (d *Daemon) inspect(ctx context.Context, j *Job, found *Inspection, peers []string) error {
+// newest returns the Newest of a publication before its version is known.
+func newest(link *magnet.Link) *Newest {
+	return &Newest{Link: link, Target: dht.ItemTarget(link.PublicKey, link.Salt)}
+}
+
+// inspect resolves a name, finds the version of a publication and the metadata, and reports each step.
+func (d *Daemon) inspect(ctx context.Context, j *Job, found *Inspection, r *InspectRequest) error {
 	report := func() {
 		now := *found
 		j.Report(&now)
 	}
 	report()
-	if found.Publication != nil {
-		newest := *found.Publication
-		if err := d.findNewest(ctx, &newest); err != nil {
+	if found.Domain != "" {
+		link, err := d.ResolveName(ctx, found.Domain, r.AcceptChange)
+		if err != nil {
 			return err
 		}
-		found.Publication, found.Link = &newest, mutable.Pin(newest.Link, newest.InfoHash)
+		found.Domain, found.Publication = link.Name, newest(link)
+		report()
+	}
+	if found.Publication != nil {
+		version := *found.Publication
+		if err := d.findNewest(ctx, &version); err != nil {
+			return err
+		}
+		found.Publication, found.Link = &version, mutable.Pin(version.Link, version.InfoHash)
 		report()
 	}
 	if found.Torrent != nil {
@@ -173,7 +193,7 @@ func (d *Daemon) inspect(ctx context.Context, j *Job, found *Inspection, peers [
 			return nil
 		}
 	}
-	info, err := d.node.Inspect(ctx, found.Link, peers, func(s node.Snapshot) {
+	info, err := d.node.Inspect(ctx, found.Link, r.Peers, func(s node.Snapshot) {
 		if s.Stats == found.Progress.Stats && s.Reason == found.Progress.Reason {
 			return
 		}

@@ -36,6 +36,9 @@ import (
 type Config struct {
 	Link *magnet.Link // with a public key (BEP 46)
 	Dir  string       // the folder of the versions and of "current"
+	// Domain is the domain name by which the user follows the publication, or "". Package names has
+	// resolved it. Start ends an earlier follow of the same name whose key was another one.
+	Domain string
 	// KeepAlive republishes the publisher's item, so that the link outlives the
 	// publisher's machine. The item stays signed by the publisher.
 	KeepAlive bool
@@ -133,6 +136,11 @@ func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 			err = errors.Join(err, f.folder.close())
 		}
 	}()
+	if cfg.Domain != "" {
+		if err = supersede(n, cfg.Domain, f.target); err != nil {
+			return nil, err
+		}
+	}
 	if f.dirs, err = openVersions(cfg.Dir); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ import (
 // record is the content of the record file.
 type record struct {
 	Link      string   `json:"link"`
+	Domain    string   `json:"domain,omitempty"`
 	Dir       string   `json:"dir"` // absolute
 	Peers     []string `json:"peers,omitempty"`
 	Poll      string   `json:"poll"` // as time.ParseDuration reads it
@@ -86,12 +87,12 @@ func (r *record) config() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return Config{Link: link, Dir: r.Dir, KeepAlive: r.KeepAlive, Poll: poll, Keep: r.Keep, Peers: r.Peers}, nil
+	return Config{Link: link, Domain: r.Domain, Dir: r.Dir, KeepAlive: r.KeepAlive, Poll: poll, Keep: r.Keep, Peers: r.Peers}, nil
 }
 
 // set stores a Config in the record. It does not change the versions.
 func (r *record) set(c *Config, dir string) {
-	r.Link, r.Dir, r.Peers = c.Link.String(), dir, c.Peers
+	r.Link, r.Domain, r.Dir, r.Peers = c.Link.String(), c.Domain, dir, c.Peers
 	r.Poll, r.Keep, r.KeepAlive = c.Poll.String(), c.Keep, c.KeepAlive
 }
 

@@ -61,6 +61,9 @@ func parse(s string) (string, error) {
 	return ascii, nil
 }
 
+// RecordName returns the name of the TXT record for a domain that Parse has returned.
+func RecordName(domain string) string { return keyLabel + domain }
+
 // IsName reports whether a word that a user gives can be a domain name. A word that ends in .torrent
 // is meant as a file.
 func IsName(word string) bool {

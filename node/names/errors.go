@@ -22,7 +22,7 @@ func (e *ChangedError) Error() string {
 
 func changed(pin *Pin, found *Record) error {
 	return node.NewFault(node.FaultConflict, &ChangedError{pin.Domain, pin.Publication, found.Publication, pin.Since},
-		"ask the publisher, over another way than the DNS, whether the change is intended; --accept-change accepts it")
+		"ask the publisher, over another way than the DNS, whether the change is intended; if it is, accept it with --accept-change, or in the page")
 }
 
 // NoRecordError reports that the DNS has no record of a publication for a domain.

@@ -4,49 +4,21 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"seedbed/internal/dnstest"
 	"seedbed/internal/netx"
 	"seedbed/internal/sockstest"
 )
-
-// serve answers DNS queries at a free port, over UDP and TCP, until the test ends.
-func serve(t *testing.T, handle func(w dns.ResponseWriter, q *dns.Msg)) string {
-	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		udp.Close()
-		t.Skip("another program has the TCP port")
-	}
-	for _, s := range []*dns.Server{{PacketConn: udp}, {Listener: tcp}} {
-		s.Handler = dns.HandlerFunc(handle)
-		started := make(chan struct{})
-		s.NotifyStartedFunc = func() { close(started) }
-		var running sync.WaitGroup
-		running.Go(func() { _ = s.ActivateAndServe() })
-		<-started
-		t.Cleanup(func() {
-			_ = s.Shutdown()
-			running.Wait()
-		})
-	}
-	return udp.LocalAddr().String()
-}
 
 func isTCP(w dns.ResponseWriter) bool { return w.RemoteAddr().Network() == "tcp" }
 
@@ -66,7 +38,7 @@ func alias(from, to string) dns.RR {
 // ask returns what a server of a test has for _btpk.example.org.
 func ask(t *testing.T, handle func(w dns.ResponseWriter, q *dns.Msg)) ([]string, error) {
 	t.Helper()
-	return newQuerier(serve(t, handle), netx.Outbound{}).txt(t.Context(), "_btpk.example.org")
+	return newQuerier(dnstest.Serve(t, handle), netx.Outbound{}).txt(t.Context(), "_btpk.example.org")
 }
 
 func TestTheStringsOfARecordAreJoined(t *testing.T) {
@@ -197,7 +169,7 @@ func TestCutResponsesAreErrors(t *testing.T) {
 
 // With a proxy, the server is asked through it over TCP, and no datagram is sent.
 func TestTheProxyIsNotGoneAround(t *testing.T) {
-	addr := netip.MustParseAddrPort(serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+	addr := netip.MustParseAddrPort(dnstest.Serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		if !isTCP(w) {
 			t.Error("asked over UDP")
 		}

@@ -16,6 +16,7 @@ type Inspection struct {
 	Magnet      string `json:"magnet,omitempty"`
 	InSession   bool   `json:"in_session"` // the daemon has the torrent already
 
+	Domain  string        `json:"domain,omitempty"` // the name that was given
 	Search  *Search       `json:"search,omitempty"` // for the metadata
 	Version *FoundVersion `json:"newest,omitempty"` // of the publication that the link names
 }

@@ -85,6 +85,16 @@ type Key struct {
 	PublicKey string `json:"public_key"`
 }
 
+// DNSRecord is the TXT record that makes a domain the name of a publication.
+type DNSRecord struct {
+	Head
+	Name  string `json:"name"`                 // of the record
+	TTL   int    `json:"ttl"`                  // seconds
+	Text  string `json:"text"`                 // the value, as one string
+	State string `json:"state"`                // of the DNS: right, missing, other (names another publication), damaged or unknown (no answer)
+	Found string `json:"found_text,omitempty"` // the text for the other publication
+}
+
 // History lists the versions that were published under a key, oldest first.
 type History struct {
 	Head
@@ -107,6 +117,7 @@ type Followed struct {
 	PublicKey string  `json:"public_key"`
 	Salt      string  `json:"salt,omitempty"`
 	Link      string  `json:"link"`
+	Domain    string  `json:"domain,omitempty"` // the name by which it is followed
 	Dir       string  `json:"dir"`
 	Seq       *int64  `json:"seq,omitempty"` // of the current version
 	Folder    string  `json:"current_dir,omitempty"`

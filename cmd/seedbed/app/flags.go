@@ -20,6 +20,8 @@ import (
 type Flags struct {
 	*settings.Values
 	Dir string
+	// AcceptChange pins the key that a name has now in place of the pinned one.
+	AcceptChange bool
 }
 
 // AddNetwork adds the flags of commands that run a node.

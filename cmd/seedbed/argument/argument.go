@@ -1,5 +1,6 @@
 // Package argument opens what a user gives a command: a magnet link, a bare infohash, or the
-// path or URL of a .torrent file.
+// path or URL of a .torrent file. It also recognizes the domain names of publications, which
+// package app resolves.
 //
 // Every error has the exit code and the advice that fit the argument; package exit defines
 // them. A .torrent file is limited in size, and neither a pipe nor a slow server blocks a
@@ -23,6 +24,7 @@ import (
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/names"
 )
 
 // IsMagnet reports whether arg is a magnet link.
@@ -47,6 +49,16 @@ func IsLink(arg string) bool {
 	}
 	_, err := os.Lstat(arg)
 	return err != nil
+}
+
+// IsName reports whether arg is the domain name of a publication. A file of that name, which is not a
+// folder, takes precedence: no folder is a torrent.
+func IsName(arg string) bool {
+	if !names.IsName(arg) || IsLink(arg) {
+		return false
+	}
+	fi, err := os.Stat(arg)
+	return err != nil || fi.IsDir()
 }
 
 // IsID reports whether arg can name a torrent of a daemon: the number in its list, or at least

@@ -170,7 +170,7 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 			return err
 		}
 		defer closeMetrics()
-		d, err := daemon.Open(ctx, daemon.Config{Node: cfg, Settings: f.given(cfg), Omit: making.OwnFiles(a, f.State()).Has, Log: cfg.Log})
+		d, err := daemon.Open(ctx, daemon.Config{Node: cfg, Settings: f.given(cfg), Resolver: f.Resolver, Omit: making.OwnFiles(a, f.State()).Has, Log: cfg.Log})
 		if errors.Is(err, node.ErrNoSession) {
 			return exit.Fail(exit.SameHash, "seedbed list shows its torrents; another daemon needs another --state", err)
 		}

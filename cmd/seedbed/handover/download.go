@@ -16,7 +16,6 @@ import (
 	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/report"
-	"seedbed/internal/netx"
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
@@ -26,14 +25,14 @@ import (
 // A Download is the run of a command whose torrents a daemon downloads. It ends when all are
 // complete; the daemon continues to seed them.
 type Download struct {
-	App      *app.App
-	Target   *remotecmd.Target
-	Client   *client.Client
-	Body     api.AddBody   // of every torrent, without link and torrent
-	Outbound netx.Outbound // opens the connections to URLs in the arguments
-	Timeout  time.Duration
-	Stay     bool // keep reporting after all are complete
-	Hooks    *hook.Hooks
+	App     *app.App
+	Target  *remotecmd.Target
+	Client  *client.Client
+	Body    api.AddBody // of every torrent, without link and torrent
+	Flags   *app.Flags  // of the command; the arguments are opened with them
+	Timeout time.Duration
+	Stay    bool // keep reporting after all are complete
+	Hooks   *hook.Hooks
 	// Seed, if not nil, makes the daemon seed data that is complete: it returns the torrent of an
 	// argument with the folder of the data.
 	Seed func(ctx context.Context, arg string) (node.Spec, error)
@@ -203,7 +202,7 @@ func (d *Download) addArg(ctx context.Context, arg string) (o *view.Torrent, add
 		body.Seed = true
 		spec, err = d.Seed(ctx, arg)
 	} else {
-		spec, err = argument.Open(ctx, d.Outbound, arg)
+		spec, err = d.Flags.OpenArgument(ctx, d.App, arg)
 	}
 	if err != nil {
 		return nil, false, err

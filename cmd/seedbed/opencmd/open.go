@@ -26,11 +26,11 @@ func Open(a *app.App) *cobra.Command {
 	var t *remotecmd.Target
 	var network app.Flags
 	cmd := &cobra.Command{
-		Use:   "open [MAGNET|INFOHASH|FILE.torrent|URL]",
+		Use:   "open [MAGNET|INFOHASH|FILE.torrent|URL|NAME]",
 		Short: "Open the web page of the running daemon in a browser",
 		Long: `Open the web page of the running daemon in the browser of this machine, logged in. With
 a torrent, the page asks where to download it; the link of a publication can also be
-followed.
+followed. NAME is a domain whose owner names a publication in the DNS.
 
 The URL, which is printed too, has a code that logs in once, within a minute.
 
@@ -94,6 +94,9 @@ notification.`,
 
 // toAdd opens the torrent of an argument.
 func toAdd(ctx context.Context, out netx.Outbound, arg string) (api.ToAdd, error) {
+	if argument.IsName(arg) {
+		return api.ToAdd{Link: arg}, nil
+	}
 	spec, err := argument.Open(ctx, out, arg)
 	if err != nil {
 		return api.ToAdd{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 	"seedbed/node/api"
 	"seedbed/node/daemon"
 	"seedbed/node/follow"
+	"seedbed/node/names"
 )
 
 // Follow returns the command follow.
@@ -29,10 +31,12 @@ func Follow(a *app.App) *cobra.Command {
 	var target *remotecmd.Target
 	hooks := hook.Hooks{Warn: a.Warn, Printer: a.LinePrinter}
 	cmd := &cobra.Command{
-		Use:   "follow MAGNET",
+		Use:   "follow MAGNET|NAME",
 		Short: "Download the latest version published under a key and keep it up to date",
 		Long: `Download and seed the latest version published under a public key (xs=urn:btpk:), and
-switch to each newer version once it is complete. In --dir, the link current leads to
+switch to each newer version once it is complete. NAME is a domain, such as example.org,
+whose owner names a publication in the DNS; its key is pinned, and another key is refused
+until --accept-change. In --dir, the link current leads to
 the folder of the latest complete version; versions/ holds that folder and those of
 earlier versions. Files that did not change are neither downloaded again nor stored
 twice, so all files there are read-only.
@@ -41,32 +45,37 @@ The command runs until Ctrl-C; run it again to resume. If a daemon runs with the
 state directory, it follows the link instead, also after restarts, and the command exits
 when a version is complete. See seedbed follows.`,
 		Example: `  seedbed follow 'magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e' -d site
+  seedbed follow example.org
   seedbed follow --keep-alive 'magnet:?xs=urn:btpk:…'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			link, err := magnet.Parse(args[0])
-			if err != nil {
-				return err
-			}
 			if keep < 0 {
 				return exit.Misuse(fmt.Errorf("--keep %d: a number of earlier versions cannot be negative", keep))
 			}
 			if f.Keep = keep; keep == 0 {
 				f.Keep = -1
 			}
-			f.Link, f.Dir, f.Peers = link, c.Dir, c.Peers
-			if err := f.Validate(); err != nil {
-				return err
+			f.Dir, f.Peers = c.Dir, c.Peers
+			isName := names.IsName(args[0])
+			if !isName {
+				link, err := magnet.Parse(args[0])
+				if err != nil {
+					return err
+				}
+				f.Link = link
+				if err := f.Validate(); err != nil {
+					return err
+				}
 			}
 			running, err := target.Running(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if running != nil {
-				if err := target.Misfit(cmd, "dir", "keep-alive", "poll", "keep", "peer", "timeout", "on-complete"); err != nil {
+				if err := target.Misfit(cmd, "dir", "keep-alive", "poll", "keep", "peer", "timeout", "on-complete", "accept-change"); err != nil {
 					return err
 				}
-				body := api.FollowBody{Link: args[0], KeepAlive: f.KeepAlive, Poll: f.Poll.Seconds(), Keep: &keep, Peers: f.Peers}
+				body := api.FollowBody{Link: args[0], AcceptChange: c.AcceptChange, KeepAlive: f.KeepAlive, Poll: f.Poll.Seconds(), Keep: &keep, Peers: f.Peers}
 				if body.Dir, err = target.Dir(c.Dir); err != nil {
 					return err
 				}
@@ -77,17 +86,29 @@ when a version is complete. See seedbed follows.`,
 			if err != nil {
 				return err
 			}
-			if f.Dir == "" {
-				f.Dir = daemon.FollowFolder(link)
-			}
 			if cfg.NoDHT {
 				return node.ErrNoDHT
+			}
+			if isName {
+				if f.Link, err = c.ResolveName(cmd.Context(), a, args[0]); err != nil {
+					return err
+				}
+				f.Domain = f.Link.Name
+				if err := f.Validate(); err != nil {
+					return err
+				}
+			}
+			if f.Dir == "" {
+				f.Dir = daemon.FollowFolder(&f, c.State())
 			}
 			return a.WithNode(cmd.Context(), cfg, func(ctx context.Context, n *node.Node) error {
 				defer runHooks(n, &hooks)()
 				follower, err := follow.Start(n, f)
 				if err != nil {
 					return err
+				}
+				if isName {
+					defer watchName(ctx, n, &c, f.Domain)()
 				}
 				if follower.Seq() == 0 {
 					a.Say("searching the DHT for the latest version")
@@ -108,8 +129,26 @@ when a version is complete. See seedbed follows.`,
 	f.Poll = 10 * time.Minute
 	fs.Var(option.Span{To: &f.Poll}, "poll", "check for a new version this often, and more often after a change")
 	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
+	c.AddNames(fs)
 	hooks.Add(fs)
 	return cmd
+}
+
+// watchName warns when a domain names another publication. stop waits until it has ended.
+func watchName(ctx context.Context, n *node.Node, c *app.Flags, domain string) (stop func()) {
+	resolver, err := c.Names()
+	if err != nil {
+		return func() {} // the name was resolved with the same settings
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		resolver.Watch(ctx, func() []string { return []string{domain} }, func(err error) { n.Emit(node.Event{Kind: node.Warning, Err: err}) })
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 // runHooks runs the command of --on-complete for each version that follow switches to. stop

@@ -59,11 +59,18 @@ restarts; the command exits when that is done. See seedbed publications.`,
 		Example: `  seedbed publish site/ --key site --watch
   seedbed publish --all
   seedbed publish --history site
-  seedbed publish --rollback 3 --key site`,
+  seedbed publish --rollback 3 --key site
+  seedbed publish --dns-record example.org --key site`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.App = a
 			if p.history != "" {
 				return p.showHistory(cmd.Context(), target, c.State())
+			}
+			if p.dnsRecord != "" {
+				if len(args) > 0 {
+					return exit.Misuse(errors.New("--dns-record publishes nothing: leave out the path"))
+				}
+				return p.showRecord(cmd.Context(), &c)
 			}
 			if err := p.parseArgs(cmd, args); err != nil {
 				return err
@@ -114,6 +121,7 @@ restarts; the command exits when that is done. See seedbed publications.`,
 	fs.Var(option.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often")
 	fs.BoolVar(&p.all, "all", false, "resume every publication of this state directory")
 	fs.StringVar(&p.history, "history", "", "list the versions published under the key of this `NAME`")
+	fs.StringVar(&p.dnsRecord, "dns-record", "", "print the DNS record that makes `DOMAIN` the name of the publication, and whether it is there")
 	fs.Int64Var(&p.rollback, "rollback", 0, "publish version `N` again under a new number")
 	fs.BoolVar(&p.overrule, "overrule", false, "continue from a version that another machine has published under the key")
 	return cmd
@@ -130,6 +138,7 @@ type publishing struct {
 	every     time.Duration
 	all       bool
 	history   string
+	dnsRecord string // a domain
 	rollback  int64
 	overrule  bool
 }

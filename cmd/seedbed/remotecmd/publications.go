@@ -123,6 +123,9 @@ func follows(a *app.App) *cobra.Command {
 		} else if o.Stays {
 			version += " (stays there)"
 		}
+		if o.Domain != "" {
+			version = o.Domain + ", " + version
+		}
 		a.Result("%.8s  %s in %s", o.Target, version, report.Exact(o.Dir))
 		a.Result("          %s", report.Exact(o.Link))
 	})

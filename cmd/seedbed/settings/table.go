@@ -23,10 +23,11 @@ import (
 
 // Values are the settings of one command. Its flags point into them.
 type Values struct {
-	Config  node.Config     // without its Settings
-	Live    daemon.Settings // those of the node, and those of the daemon for its command
-	Peers   []string
-	Timeout time.Duration
+	Config   node.Config     // without its Settings
+	Live     daemon.Settings // those of the node, and those of the daemon for its command
+	Peers    []string
+	Timeout  time.Duration
+	Resolver string // as for names.Config
 
 	proxyAuth                string
 	bootstrap, blocklists    []string
@@ -74,6 +75,9 @@ var Table = []Setting{
 	{Name: "proxy-auth-file", Help: "`FILE` with USER:PASSWORD for --proxy", Shared: true,
 		Manual: "file that has USER:PASSWORD for `--proxy` in its first line",
 		value:  func(v *Values) option.Value { return &option.Path{To: &v.proxyAuth, Arg: "FILE"} }},
+	{Name: "resolver", Help: "look up the names of publications at `SERVER`: HOST:PORT, or https:// for DNS over HTTPS", Shared: true,
+		Manual: "look up the domain names of publications at this DNS server: `HOST:PORT`, or the URL of a server for DNS over HTTPS (RFC 8484), such as `https://dns.example/dns-query`. The default is the resolver of the system, which is not asked with `--proxy`, because it would be asked around the proxy. The server is reached over `--proxy`, by TCP, and over `--bind-interface`; a server on this machine is asked directly. All other names, such as those of bootstrap nodes, are resolved as before",
+		value:  func(v *Values) option.Value { return &resolver{&v.Resolver} }},
 	{Name: "port-map", Help: "ask routers to forward the port by this method; off asks none",
 		Manual: "ask the routers of the local network to forward the port, for TCP and UDP, so that peers can connect from outside. `auto` (the default) tries PCP, then NAT-PMP, then UPnP; `pcp`, `natpmp` and `upnp` try that one alone; `off` asks none. The mappings are renewed, and removed at the end. Nothing is mapped for loopback and public addresses", Shared: true,
 		value: func(v *Values) option.Value { return &v.portMap }},

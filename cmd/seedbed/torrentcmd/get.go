@@ -29,11 +29,12 @@ func Get(a *app.App) *cobra.Command {
 	var maxPeers int
 	var target *remotecmd.Target
 	cmd := &cobra.Command{
-		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL...",
+		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL|NAME...",
 		Short: "Download torrents; exits when all are complete, or keeps seeding with --seed",
 		Long: `Download torrents. A torrent is given as a magnet link, a bare infohash, a .torrent
 file or the http(s) URL of one. A magnet link is enough: seedbed finds the swarm over
-the DHT and peer exchange, and fetches the metadata from peers.
+the DHT and peer exchange, and fetches the metadata from peers. NAME is a domain, such as
+example.org, whose owner names a publication in the DNS; see docs/publishing.md.
 
 Ctrl-C saves and stops; run the same command again to resume.
 
@@ -60,14 +61,10 @@ progress; Ctrl-C ends only that.`,
 				return err
 			}
 			if running != nil {
-				if err := target.Misfit(cmd, "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
+				if err := target.Misfit(cmd, "resolver", "accept-change", "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
 					return err
 				}
-				out, err := c.Outbound()
-				if err != nil {
-					return err
-				}
-				d := &handover.Download{App: a, Target: target, Client: running, Outbound: out, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
+				d := &handover.Download{App: a, Target: target, Client: running, Flags: &c, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
 				d.Body = api.AddBody{Select: selected, Peers: c.Peers, Overwrite: overwrite, Symlinks: symlinks,
 					Sequential: order.Sequential, FirstLast: order.FirstLast, MaxPeers: maxPeers}
 				if cmd.Flags().Changed("dir") {
@@ -83,7 +80,7 @@ progress; Ctrl-C ends only that.`,
 			}
 			s := &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: seed, MetadataOnly: metadataOnly, Hooks: &hooks}
 			for _, arg := range args {
-				spec, err := argument.Open(cmd.Context(), cfg.Outbound, arg)
+				spec, err := c.OpenArgument(cmd.Context(), a, arg)
 				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
 					return err
 				}
@@ -116,6 +113,7 @@ progress; Ctrl-C ends only that.`,
 	fs.BoolVar(&order.FirstLast, "first-last", false, "request the first and last pieces of every file first")
 	fs.Var(&option.Number{To: &maxPeers, Min: 0}, "max-peers", "connect to at most `N` peers for each torrent; 0: the limit of all torrents")
 	fs.BoolVar(&seed, "seed", false, "keep seeding when complete")
+	c.AddNames(fs)
 	hooks.Add(fs)
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")

@@ -29,7 +29,7 @@ func Show(a *app.App) *cobra.Command {
 	c := new(app.Flags)
 	cmd := handover.Lookup{
 		Flags: c,
-		Fit:   []string{"no-dht"},
+		Fit:   []string{"no-dht", "resolver", "accept-change"},
 		Needed: func(args []string) (bool, error) {
 			if !argument.IsLink(args[0]) {
 				return false, nil
@@ -47,14 +47,24 @@ func Show(a *app.App) *cobra.Command {
 			return showFromDaemon(ctx, a, d, args[0])
 		},
 	}.Command(a, &cobra.Command{
-		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL",
+		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL|NAME",
 		Short: "Show what a link or .torrent file contains",
 		Long: `Show what a link or .torrent file contains. For a publisher link (xs=urn:btpk:), show
 also queries the DHT for the latest version, whether its signature is valid, and which
-nodes hold it; --no-dht skips this. Otherwise show works offline, except that it
-fetches a .torrent file given as a URL.`,
+nodes hold it; --no-dht skips this. NAME is a domain, such as example.org, whose owner
+names a publication in the DNS. Otherwise show works offline, except that it fetches a
+.torrent file given as a URL.`,
 		Args: cobra.ExactArgs(1),
 	})
+	c.AddNames(cmd.Flags())
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		link, err := c.ArgumentLink(cmd.Context(), a, args[0])
+		if err != nil {
+			return err
+		}
+		return run(cmd, []string{link})
+	}
 	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not query the DHT")
 	return cmd
 }

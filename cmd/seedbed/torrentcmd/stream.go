@@ -43,13 +43,14 @@ func Stream(a *app.App) *cobra.Command {
 	ahead := option.Size(16 << 20)
 	var target *remotecmd.Target
 	cmd := &cobra.Command{
-		Use:   "stream MAGNET|INFOHASH|FILE.torrent|URL|ID",
+		Use:   "stream MAGNET|INFOHASH|FILE.torrent|URL|NAME|ID",
 		Short: "Play files while they download, over HTTP",
 		Long: `Serve the files of a torrent over HTTP while they download, to any player or browser.
 What is played next is downloaded first, and only a little way ahead, so that a paused
 player does not trigger a download of the whole file. Seeking works at once.
 
-Downloaded data is kept in --dir; seedbed get resumes from it. Ctrl-C stops.
+Downloaded data is kept in --dir; seedbed get resumes from it. Ctrl-C stops. NAME is a
+domain, such as example.org, whose owner names a publication in the DNS.
 
 If a daemon runs with the same state directory, it downloads the torrent, all of it, and
 serves its files at URLs that are valid for a day. Ctrl-C ends only the command. ID is the
@@ -67,18 +68,14 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 				return err
 			}
 			if running != nil {
-				fit := []string{"file", "open", "timeout"}
+				fit := []string{"file", "open", "timeout", "resolver", "accept-change"}
 				if !argument.IsID(args[0]) {
 					fit = append(fit, "dir", "peer")
 				}
 				if err := target.Misfit(cmd, fit...); err != nil {
 					return err
 				}
-				out, err := c.Outbound()
-				if err != nil {
-					return err
-				}
-				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Outbound: out, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
+				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Flags: &c, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
 				s.Body = api.AddBody{Peers: c.Peers}
 				if file > 0 {
 					s.Body.Select = []int{file}
@@ -101,7 +98,7 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 			if err != nil {
 				return err
 			}
-			spec, err := argument.Open(cmd.Context(), cfg.Outbound, args[0])
+			spec, err := c.OpenArgument(cmd.Context(), a, args[0])
 			if err != nil {
 				return err
 			}
@@ -127,6 +124,7 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 	c.AddDir(fs, "keep downloaded data in `DIR`")
 	c.AddNetwork(fs)
 	target = remotecmd.AddTarget(fs, c.Values)
+	c.AddNames(fs)
 	fs.IntVar(&file, "file", 0, "play only file `N`, numbered as in the output of show")
 	fs.Var(&st.open, "open", "run the player `CMD` with the URL to play; seedbed exits when CMD does")
 	fs.Var(&st.addr, "http", "`HOST:PORT` to serve at; requests for other hosts are refused")

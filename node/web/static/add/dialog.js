@@ -110,7 +110,7 @@ export function AddDialog({ close, items: given }) {
         setChoice=${(c) => setChoices((old) => new Map(old).set(item, c))} close=${close} leaveOut=${items.length > 1 && (() => leaveOut(item))} />`)}
     </ul>`}
     <label class="field"
-      >${items.length ? "More links" : "Magnet links or infohashes"}
+      >${items.length ? "More links" : "Magnet links, infohashes, or the domain of a publication"}
       <textarea data-focus rows=${items.length ? 1 : 4} value=${text} onInput=${onText} spellcheck="false" placeholder="magnet:?xt=urn:btih:…"></textarea>
       <small>${text.trim() && findLinks(text).length === 0 ? "There is no magnet link in this text yet." : "One per line. .torrent files can be dropped anywhere on the page."}</small>
     </label>

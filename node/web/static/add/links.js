@@ -3,16 +3,20 @@
 const infohash = /^(?:[0-9a-f]{40}|[0-9a-f]{64}|[a-z2-7]{32})$/i;
 const maxTorrent = 64 << 20; // bytes, as the daemon takes them
 
-/** findLinks returns the magnet links and infohashes in a text, each as {link}. */
+/** isName reports whether a word can be the domain name of a publication. The daemon checks it. */
+export const isName = (word) => /^(?:[\p{L}\p{N}-]+\.)+[\p{L}][\p{L}\p{N}-]+\.?$/u.test(word) && !/\.torrent$/i.test(word);
+
+/** findLinks returns the magnet links and infohashes in a text, each as {link}, or the name if the text is one. */
 export function findLinks(text) {
+  if (isName(text.trim())) return [{ link: text.trim() }];
   return text
     .split(/[\s<>"']+/)
     .filter((w) => /^magnet:\?/i.test(w) || infohash.test(w))
     .map((link) => ({ link }));
 }
 
-/** isPublication reports whether a link names a publication: its key, whose newest version can be followed. */
-export const isPublication = (link) => /[?&]xs=urn(?::|%3a)btpk(?::|%3a)/i.test(link);
+/** isPublication reports whether a link names a publication, whose newest version can be followed: by its key or its domain. */
+export const isPublication = (link) => isName(link) || /[?&]xs=urn(?::|%3a)btpk(?::|%3a)/i.test(link);
 
 /** hasTorrent reports whether a link names a torrent too. */
 export const hasTorrent = (link) => infohash.test(link) || /[?&]xt(?:\.\d+)?=urn(?::|%3a)bt(?:ih|mh)(?::|%3a)/i.test(link);
