@@ -15,7 +15,7 @@ import (
 )
 
 // output runs a command and returns its output.
-func output(ctx context.Context, t *testing.T, argv ...string) string {
+func output(ctx context.Context, t testing.TB, argv ...string) string {
 	t.Helper()
 	var out, bad bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
