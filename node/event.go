@@ -146,7 +146,7 @@ func (e Event) About(t *Torrent) Event {
 
 // emit sends an event about t.
 func (t *Torrent) emit(e Event) {
-	if !t.isCache() {
+	if !t.IsCache() {
 		t.node.Emit(e.About(t))
 	}
 }

@@ -190,8 +190,8 @@ func (p *player) next() <-chan struct{} {
 	return p.pieces
 }
 
-// isCache reports whether the torrent was added with Spec.Cache.
-func (t *Torrent) isCache() bool {
+// IsCache reports whether the torrent was added with Spec.Cache.
+func (t *Torrent) IsCache() bool {
 	p := t.player.Load()
 	return p != nil && p.cache
 }

@@ -118,7 +118,7 @@ func (t *Torrent) refuse() {
 func (n *Node) reserve(t *Torrent, hashes []id.ID) error {
 	for {
 		other, err := n.tryReserve(t, hashes)
-		if other != nil && other.isCache() && !t.isCache() {
+		if other != nil && other.IsCache() && !t.IsCache() {
 			_ = other.remove(false) // it has no record
 		}
 		if other == nil || !other.isBeingRemoved() {
@@ -208,7 +208,7 @@ func (n *Node) forget(t *Torrent) bool {
 // Torrents returns all torrents in the order in which they were added, except those with Spec.Cache and
 // those that are being removed.
 func (n *Node) Torrents() []*Torrent {
-	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.isCache() || t.Phase() == lifecycle.Adding || t.isBeingRemoved() })
+	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.IsCache() || t.Phase() == lifecycle.Adding || t.isBeingRemoved() })
 }
 
 // Active returns the torrents whose swarm runs: neither parked nor paused. They are in no

@@ -51,7 +51,13 @@ var manualTexts = map[string]map[string]string{
 		"readahead": "how far ahead of a player to download, so that a paused player does not trigger a download of the whole file",
 	},
 	"gateway": {
-		"http": "where to serve (default 127.0.0.1:8010); only a loopback address is accepted. Requests for a host that is neither `localhost` nor below it are refused, which prevents DNS rebinding attacks from web pages",
+		"allow":       "with `--public`, serve this publication, and only those that are allowed: a key in hexadecimal or base32, a link with a public key, or a DNS name; repeatable. Without it, every key is served, but no name",
+		"allow-file":  "with `--public`, a file with keys and names that are allowed, one on a line; lines that begin with # are ignored",
+		"public":      "serve other machines too. Publications are at KEY.DOMAIN, and those with a name that is allowed also at that name; the name servers of both must lead to this machine. Each client may send 50 requests a second, and 1,000 at once",
+		"trust-proxy": "with `--public`, trust the `X-Forwarded-For` and `X-Forwarded-Proto` of the reverse proxy, or network of proxies, at this address; repeatable",
+		"cache-size":  "keep copies of at most this size (default 10G). The limit is checked every ten seconds; the copies that were not read for the longest time are deleted, but none that is being read",
+		"quota":       "keep at most this much of one publication (default `--cache-size`). A larger file is not served (status 507)",
+		"http":        "where to serve (default 127.0.0.1:8010); without `--public`, only a loopback address is accepted. Requests for a host that is neither `localhost` nor below it are refused, which prevents DNS rebinding attacks from web pages",
 	},
 	"bootstrap": {
 		"listen":       "UDP; repeatable; the default is port 6881 of every address. On Linux each address has a socket for each processor",

@@ -41,6 +41,8 @@ type Config struct {
 	Serving func() []string
 	// Page returns the URL of the web page that logs in with a code, or "" if there is none. May be nil.
 	Page func(code string) string
+	// Gateway is the URL at which the browsers of this machine can read publications, or "".
+	Gateway string
 }
 
 // api holds what the handlers share.

@@ -24,6 +24,7 @@ type NodeStatus struct {
 	Torrents     int                      `json:"torrents" doc:"The number of torrents."`
 	DownRate     int64                    `json:"down_rate" doc:"Bytes a second, of all torrents."`
 	UpRate       int64                    `json:"up_rate" doc:"Bytes a second, of all torrents."`
+	Gateway      string                   `json:"gateway,omitempty" doc:"The URL at which browsers on the daemon's machine can read publications: followed by ?q= and a link, it leads to that publication. Absent if the gateway is off."`
 
 	Goroutines int `json:"goroutines" doc:"Goroutines of the process. A number that keeps growing is a leak."`
 }
@@ -65,7 +66,7 @@ func (a *api) addNode() {
 func (a *api) status() NodeStatus {
 	n := a.Node()
 	s := NodeStatus{Version: a.cfg.Version, Dir: a.Dir(), DHTNodes: n.DHTNodes(), Torrents: len(n.Torrents()), Addrs: []string{},
-		Goroutines: runtime.NumGoroutine()}
+		Gateway: a.cfg.Gateway, Goroutines: runtime.NumGoroutine()}
 	mapped, _ := n.PortMapping()
 	s.Routers = routers(&mapped)
 	s.Reachability = []view.ReachabilityState{}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"path"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/node/stream"
 	"seedbed/node/tree"
@@ -21,6 +21,7 @@ type Version struct {
 	Seq      int64
 	InfoHash id.ID
 	Tree     *tree.Tree
+	MaxFile  int64 // larger files are not served, in bytes; 0: no limit
 }
 
 // A Source finds the newest version of publications. Its errors are *Failure, or the cause of ctx.
@@ -36,28 +37,42 @@ const maxReaders = 256
 // stallAfter is how long a client may take no data, or wait for the next.
 const stallAfter = time.Minute
 
-// Handler serves publications. It is an http.Handler.
-type Handler struct {
-	source Source
-	domain string
-	names  bool // hosts that are not below the domain are names
-	gate   *stream.Gate
+// HandlerConfig configures a Handler.
+type HandlerConfig struct {
+	Source Source // required
+	Domain string // publications are below this host, in lower case; required
+	// Public serves anyone: hosts outside the domain are DNS names of publications, and each client
+	// is limited.
+	Public bool
+	// Proxies are reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+	Proxies []netip.Prefix
 }
 
-// NewHandler returns a Handler of publications below domain, in lower case. With names, hosts outside
-// it are DNS names of publications.
-func NewHandler(source Source, domain string, names bool) *Handler {
-	return &Handler{source: source, domain: domain, names: names, gate: stream.NewGate(maxReaders)}
+// Handler serves publications. It is an http.Handler.
+type Handler struct {
+	HandlerConfig
+	clients *clients
+	gate    *stream.Gate
+}
+
+// NewHandler returns a Handler.
+func NewHandler(cfg HandlerConfig) *Handler {
+	return &Handler{HandlerConfig: cfg, clients: newClients(cfg.Proxies), gate: stream.NewGate(maxReaders)}
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSandbox(w.Header())
-	a, isOwn, err := parseHost(r.Host, h.domain, h.names)
+	client := h.clients.of(r)
+	if h.Public && !h.clients.allows(client) {
+		showError(w, r, &problem{Code: http.StatusTooManyRequests, Retry: 1, Title: "Too many requests", Text: "Your network sends more requests than one client may."})
+		return
+	}
+	a, isOwn, err := parseHost(r.Host, h.Domain, h.Public)
 	switch {
 	case err != nil:
 		showError(w, r, &problem{Code: http.StatusMisdirectedRequest, Title: "Not a publication",
-			Text: "This gateway does not serve the host of the address.", Hint: "Publications are at http://KEY." + h.domain + ", where KEY is the public key in base32."})
+			Text: "This gateway does not serve the host of the address.", Hint: "Publications are at http://KEY." + h.Domain + ", where KEY is the public key in base32."})
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		showError(w, r, &problem{Code: http.StatusMethodNotAllowed, Title: "Method not allowed", Text: "Files can only be read."})
@@ -68,29 +83,30 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			showError(w, r, &problem{Code: http.StatusForbidden, Title: "Refused", Text: why})
 			return
 		}
-		h.servePublication(w, r, a)
+		h.servePublication(w, r, a, client)
 	}
 }
 
 // servePublication answers a request for a file or a folder of a publication.
-func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Address) {
+func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Address, client netip.Prefix) {
 	p, isFolder, ok := parsePath(r.URL.EscapedPath())
 	if !ok {
 		showError(w, r, notFound)
 		return
 	}
-	v, done, err := h.source.Newest(r.Context(), a)
+	v, done, err := h.Source.Newest(r.Context(), a)
 	if err != nil {
 		showFailure(w, r, err)
 		return
 	}
 	defer done()
+	answer := fileAnswer{h, v, client}
 	w.Header().Set("X-Publication-Version", strconv.FormatInt(v.Seq, 10))
 	switch {
 	case isFolder:
 		index := path.Join(p, "index.html")
 		if f, ok := v.Tree.Lookup(index); ok {
-			h.serveFile(w, r, v, f, http.StatusOK)
+			answer.serve(w, r, f, http.StatusOK)
 			return
 		}
 		if v.Tree.HasFolder(p) {
@@ -107,7 +123,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 		return
 	default:
 		if f, ok := v.Tree.Lookup(p); ok {
-			h.serveFile(w, r, v, f, http.StatusOK)
+			answer.serve(w, r, f, http.StatusOK)
 			return
 		}
 	}
@@ -115,7 +131,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 		for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Match"} { // these are about the file
 			r.Header.Del(name)
 		}
-		h.serveFile(w, r, v, f, http.StatusNotFound)
+		answer.serve(w, r, f, http.StatusNotFound)
 		return
 	}
 	showError(w, r, notFound)
@@ -123,8 +139,20 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 
 var notFound = &problem{Code: http.StatusNotFound, Title: "Not found", Text: "The publication has no such file."}
 
-// serveFile answers with a file. code is that of a whole file.
-func (h *Handler) serveFile(w http.ResponseWriter, r *http.Request, v *Version, f tree.File, code int) {
+// fileAnswer answers a request with a file of a version.
+type fileAnswer struct {
+	*Handler
+	version *Version
+	client  netip.Prefix
+}
+
+// serve answers with a file. code is that of a whole file.
+func (a fileAnswer) serve(w http.ResponseWriter, r *http.Request, f tree.File, code int) {
+	if most := a.version.MaxFile; most > 0 && f.Size > most {
+		showError(w, r, &problem{Code: http.StatusInsufficientStorage, Title: "Too large",
+			Text: fmt.Sprintf("The file has %s. This gateway keeps at most %s of a publication.", sizeText(f.Size), sizeText(most))})
+		return
+	}
 	out := w
 	if code != http.StatusOK {
 		out = &withStatus{w, code}
@@ -133,8 +161,8 @@ func (h *Handler) serveFile(w http.ResponseWriter, r *http.Request, v *Version, 
 	if packed != nil {
 		out = packed
 	}
-	answer := stream.Answer{Gate: h.gate, Client: clientOf(r), Stall: stallAfter, Open: func(ctx context.Context, header http.Header) (stream.Content, error) {
-		c, err := v.Tree.Open(ctx, f.Path)
+	answer := stream.Answer{Gate: a.gate, Client: stream.Client{Account: a.client.String()}, Stall: stallAfter, Open: func(ctx context.Context, header http.Header) (stream.Content, error) {
+		c, err := a.version.Tree.Open(ctx, f.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -183,14 +211,6 @@ func sniff(c tree.Reader) (string, error) {
 	}
 	_, err := c.Seek(0, 0)
 	return http.DetectContentType(b), err
-}
-
-// clientOf returns the client of a request for the limits of the gate. Each network is an account.
-func clientOf(r *http.Request) (c stream.Client) {
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		c.Account = addrs.ClientNet(from.Addr()).String()
-	}
-	return c
 }
 
 // withStatus replaces the status of an answer.

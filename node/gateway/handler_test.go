@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -89,7 +88,7 @@ func ask(t testing.TB, s Source, method, target string, headers ...string) *http
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	NewHandler(s, LocalDomain, false).ServeHTTP(w, r)
+	NewHandler(HandlerConfig{Source: s, Domain: LocalDomain}).ServeHTTP(w, r)
 	if f, ok := s.(*fakeSource); ok && f.reading != 0 {
 		t.Errorf("%s: the version is still marked as being read", target)
 	}
@@ -140,7 +139,7 @@ func TestFolders(t *testing.T) {
 		}
 		r.URL = u
 		w := httptest.NewRecorder()
-		NewHandler(s, LocalDomain, false).ServeHTTP(w, r)
+		NewHandler(HandlerConfig{Source: s, Domain: LocalDomain}).ServeHTTP(w, r)
 		if w.Code != 404 {
 			t.Errorf("%s: %d", missing, w.Code)
 		}
@@ -434,5 +433,3 @@ func TestFailures(t *testing.T) {
 		}
 	}
 }
-
-var _ http.Handler = (*Handler)(nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -41,12 +42,22 @@ type Resolver interface {
 	Resolve(ctx context.Context, domain string) (*magnet.Link, error)
 }
 
+// DefaultCacheSize is the default of Config.CacheSize.
+const DefaultCacheSize = 10 << 30
+
 // Config configures a Library.
 type Config struct {
 	Node  *node.Node // required, with the DHT
 	Dir   string     // the folder of the copies; required
 	Names Resolver   // nil: names are not resolved
 	Peers []string   // HOST:PORT of peers to try for every publication
+	// CacheSize is how many bytes all copies may take, and Quota how many of them those of one version; 0
+	// means DefaultCacheSize, and CacheSize. The limits are checked every ten seconds, and copies that are
+	// being read are not deleted, so that for a while there may be more.
+	CacheSize, Quota int64
+	// Allow reports whether a publication may be served; nil allows all.
+	Allow func(Address) bool
+	Log   *slog.Logger // nil disables logging
 }
 
 // Library finds the newest versions of publications, and keeps copies of what is read. It is a Source.
@@ -68,12 +79,11 @@ type Library struct {
 // site is a publication that was asked for. Library.mu guards it.
 type site struct {
 	addr    Address
-	known   *Version
-	item    dht.Item
-	copy    *held // of known
+	version *Version // the newest; nil if none is known
+	copy    *held    // of version
 	checked time.Time
 
-	failure error // of the last lookup, if known is nil
+	failure error // of the last lookup
 	looking chan struct{}
 }
 
@@ -83,15 +93,36 @@ func OpenLibrary(cfg Config) (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.CacheSize == 0 {
+		cfg.CacheSize = DefaultCacheSize
+	}
 	l := &Library{cfg: cfg, items: items}
-	l.copies = newCopies(cfg.Node, cfg.Dir)
+	if l.copies, err = openCopies(&cfg); err != nil {
+		return nil, err
+	}
 	l.sites, _ = simplelru.NewLRU[Address, *site](maxSites, nil) // the size is valid
 	l.ctx, l.cancel = context.WithCancel(cfg.Node.Context())
 	if l.remove, err = cfg.Node.OnClose(l.end); err != nil {
 		l.cancel()
 		return nil, err
 	}
+	l.tasks.Go(l.sweep)
 	return l, nil
+}
+
+// sweep keeps the copies within their limits.
+func (l *Library) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.copies.sweep(l.ctx, time.Now())
+		case <-l.ctx.Done():
+			l.copies.sweep(l.ctx, time.Now()) // for the record
+			return
+		}
+	}
 }
 
 // Close ends all lookups. The copies stay.
@@ -107,36 +138,22 @@ func (l *Library) end() {
 
 // Newest implements Source.
 func (l *Library) Newest(ctx context.Context, a Address) (*Version, func(), error) {
+	if l.cfg.Allow != nil && !l.cfg.Allow(a) {
+		return nil, nil, &Failure{Code: http.StatusForbidden, Title: "Not served here", Text: "This gateway serves chosen publications only.", Hint: "Run seedbed gateway on your own machine to read any."}
+	}
 	deadline := time.Now().Add(waitFor)
 	for {
-		l.mu.Lock()
-		s := l.site(a)
-		age := time.Since(s.checked)
-		if s.known != nil && s.copy.isGone() { // the user has added or removed the torrent
-			s.known, s.copy, s.checked = nil, nil, time.Time{}
+		v, done, looking, err := l.tryNewest(a)
+		if v != nil || err != nil {
+			return v, done, err
 		}
-		if s.known == nil && s.failure != nil && age < failedFor {
-			defer l.mu.Unlock()
-			return nil, nil, s.failure
-		}
-		if age >= freshFor || s.known == nil {
-			l.look(s)
-		}
-		if s.known != nil && (age < staleAfter || s.looking == nil) {
-			defer l.mu.Unlock()
-			return s.known, s.copy.use(), nil
-		}
-		looking, wait := s.looking, time.Until(deadline)
-		if s.known != nil {
-			wait = staleWait
-		}
-		l.mu.Unlock()
-		if looking == nil {
-			return nil, nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 2, Title: "Busy", Text: "Too many publications are being looked for at this moment."}
+		wait := time.Until(deadline)
+		if looking.isStale {
+			wait = min(wait, staleWait)
 		}
 		timer := time.NewTimer(wait)
 		select {
-		case <-looking:
+		case <-looking.done:
 		case <-ctx.Done():
 		case <-timer.C:
 		}
@@ -144,17 +161,68 @@ func (l *Library) Newest(ctx context.Context, a Address) (*Version, func(), erro
 		if err := context.Cause(ctx); err != nil {
 			return nil, nil, err
 		}
-		l.mu.Lock()
-		if s.known != nil && !s.copy.isGone() {
-			defer l.mu.Unlock()
-			return s.known, s.copy.use(), nil
+		if looking.isStale {
+			if v, done := l.known(a); v != nil {
+				return v, done, nil
+			}
 		}
-		l.mu.Unlock()
 		if time.Until(deadline) <= 0 {
 			return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 5, Title: "Still looking",
 				Text: fmt.Sprintf("The publication %v, or a peer that has it, has not been found so far.", a), Hint: "The search goes on."}
 		}
 	}
+}
+
+// pending is a lookup that a request waits for.
+type pending struct {
+	done    <-chan struct{}
+	isStale bool // a version is known, which can be served if this takes long
+}
+
+// tryNewest returns the newest version of a publication that is known, or why there is none, or the
+// lookup to wait for. It starts a lookup if that is due.
+func (l *Library) tryNewest(a Address) (*Version, func(), pending, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.site(a)
+	v, done := s.use()
+	age := time.Since(s.checked)
+	if v == nil && s.failure != nil && age < failedFor {
+		return nil, nil, pending{}, s.failure
+	}
+	if v == nil || age >= freshFor {
+		l.look(s)
+	}
+	switch {
+	case v != nil && (age < staleAfter || s.looking == nil):
+		return v, done, pending{}, nil
+	case v != nil:
+		done()
+		return nil, nil, pending{s.looking, true}, nil
+	case s.looking == nil:
+		return nil, nil, pending{}, &Failure{Code: http.StatusServiceUnavailable, Retry: 2, Title: "Busy", Text: "Too many publications are being looked for at this moment."}
+	}
+	return nil, nil, pending{s.looking, false}, nil
+}
+
+// known returns the version of a publication that is known, however old, or nil.
+func (l *Library) known(a Address) (*Version, func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.site(a).use()
+}
+
+// use returns the known version, which is read until done is called, or nil. Library.mu is held.
+func (s *site) use() (*Version, func()) {
+	if s.version == nil {
+		return nil, nil
+	}
+	done, ok := s.copy.use()
+	if !ok { // the copy was deleted, or the user has added the torrent
+		s.version, s.copy, s.checked = nil, nil, time.Time{}
+		return nil, nil
+	}
+	return s.version, done
 }
 
 // site returns the site with that address. mu is held.
@@ -176,18 +244,18 @@ func (l *Library) look(s *site) {
 	done := make(chan struct{})
 	s.looking = done
 	l.lookups++
-	known, item := s.known, s.item
+	known := s.version
 	l.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, lookFor)
 		defer cancel()
-		v, i, c, err := l.find(ctx, s.addr, known, item)
+		v, c, err := l.find(ctx, s.addr, known)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		defer close(done)
 		s.looking, s.checked = nil, time.Now()
 		l.lookups--
 		if v != nil {
-			s.known, s.item, s.copy = v, i, c
+			s.version, s.copy = v, c
 		}
 		s.failure = err
 	})
@@ -195,33 +263,33 @@ func (l *Library) look(s *site) {
 
 // find finds a version that is newer than known, which may be nil, and opens it. It returns nil if
 // there is none.
-func (l *Library) find(ctx context.Context, a Address, known *Version, item dht.Item) (*Version, dht.Item, *held, error) {
+func (l *Library) find(ctx context.Context, a Address, known *Version) (*Version, *held, error) {
 	link, err := l.link(ctx, a)
 	if err != nil {
-		return nil, item, nil, err
+		return nil, nil, err
 	}
 	g, err := l.items.Get(ctx, dht.ItemTarget(link.PublicKey, link.Salt), link.Salt, nil)
 	switch {
 	case err != nil:
-		return nil, item, nil, unavailable(err)
+		return nil, nil, unavailable(err)
 	case g.Item == nil && g.Answered == 0:
-		return nil, item, nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 5, Title: "Not connected", Text: "No node of the DHT answers, so the publication cannot be looked for.",
+		return nil, nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 5, Title: "Not connected", Text: "No node of the DHT answers, so the publication cannot be looked for.",
 			Hint: "The gateway has just started, or has no connection to the internet."}
 	case g.Item == nil:
-		return nil, item, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "Nothing is published here", Text: fmt.Sprintf("No node of the DHT knows a version of %v.", a),
+		return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "Nothing is published here", Text: fmt.Sprintf("No node of the DHT knows a version of %v.", a),
 			Hint: "The address is wrong, or neither the publisher nor a follower that keeps the link alive has been online for two hours."}
 	case known != nil && g.Item.Seq <= known.Seq:
-		return nil, item, nil, nil
+		return nil, nil, nil
 	}
 	version, err := mutable.Read(link, g.Item.Value)
 	if err != nil {
-		return nil, item, nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", a)}
+		return nil, nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", a)}
 	}
 	c, err := l.copies.open(ctx, mutable.Pin(link, version.InfoHash), l.cfg.Peers)
 	if err != nil {
-		return nil, item, nil, unavailable(err)
+		return nil, nil, unavailable(err)
 	}
-	return &Version{Seq: g.Item.Seq, InfoHash: version.InfoHash, Tree: c.tree}, *g.Item, c, nil
+	return &Version{Seq: g.Item.Seq, InfoHash: version.InfoHash, Tree: c.tree, MaxFile: c.maxFile()}, c, nil
 }
 
 // link returns the link of a publication.

@@ -20,12 +20,12 @@ func (h *Handler) serveOwn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := strings.TrimSpace(r.URL.Query().Get("q"))
-	data := struct{ Query, Wrong, Domain string }{Query: q, Domain: h.domain + portOf(r)}
+	data := struct{ Query, Wrong, Domain string }{Query: q, Domain: h.Domain + portOf(r)}
 	code := http.StatusOK
 	if q != "" {
 		a, err := ParseAddress(q)
 		if err == nil {
-			w.Header().Set("Location", "http://"+a.Host(h.domain)+portOf(r)+"/")
+			w.Header().Set("Location", h.clients.scheme(r)+a.Host(h.Domain)+portOf(r)+"/")
 			w.WriteHeader(http.StatusSeeOther)
 			return
 		}

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"seedbed/node"
 )
 
@@ -22,42 +24,69 @@ const DefaultAddr = "127.0.0.1:8010"
 
 // A Server is a gateway that listens.
 type Server struct {
+	domain   string
 	library  *Library
 	listener net.Listener
 	http     *http.Server
 	ended    chan error
 }
 
-// Open starts a gateway at addr, HOST:PORT. The host must be a loopback address: whoever reaches the
-// gateway can read every publication, and can make the node look for any.
-func Open(addr string, cfg Config) (*Server, error) {
+// ServerConfig configures a Server.
+type ServerConfig struct {
+	Config
+	// Addr is HOST:PORT. Unless Domain is set, the host must be a loopback address, because whoever
+	// reaches the gateway can read every publication, and can make the node look for any.
+	Addr string
+	// Domain, if not "", serves the public: publications are below this host, and those with a name are
+	// at their name too.
+	Domain  string
+	Proxies []netip.Prefix // see HandlerConfig
+}
+
+// checkLoopback returns an error if addr may be reached from other machines.
+func checkLoopback(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("the gateway cannot listen at %q: it is not of the form HOST:PORT", addr), "")
+		return node.NewFault(node.FaultUsage, fmt.Errorf("the gateway cannot listen at %q: it is not of the form HOST:PORT", addr), "")
 	}
 	if ip, err := netip.ParseAddr(host); host != LocalDomain && (err != nil || !ip.IsLoopback()) {
-		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("the gateway cannot listen at %s, which other machines may reach", addr), "use a loopback address, such as 127.0.0.1:8010")
+		return node.NewFault(node.FaultUsage, fmt.Errorf("the gateway cannot listen at %s, which other machines may reach", addr), "use a loopback address such as "+DefaultAddr)
 	}
-	l, err := net.Listen("tcp", addr)
+	return nil
+}
+
+// Open starts a gateway.
+func Open(cfg ServerConfig) (*Server, error) {
+	domain := cfg.Domain
+	if domain == "" {
+		domain = LocalDomain
+		if err := checkLoopback(cfg.Addr); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
-		return nil, err
+		return nil, node.NetworkFault(fmt.Errorf("cannot listen at %s: %w", cfg.Addr, err))
 	}
-	library, err := OpenLibrary(cfg)
+	library, err := OpenLibrary(cfg.Config)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	s := &Server{library: library, listener: l, ended: make(chan error, 1)}
-	s.http = &http.Server{Handler: NewHandler(library, LocalDomain, false), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	go func() { s.ended <- s.http.Serve(l) }()
+	s := &Server{domain: domain, library: library, listener: l, ended: make(chan error, 1)}
+	s.http = &http.Server{Handler: NewHandler(HandlerConfig{Source: library, Domain: domain, Public: cfg.Domain != "", Proxies: cfg.Proxies}),
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	go func() { s.ended <- s.http.Serve(netutil.LimitListener(l, maxConns)) }()
 	return s, nil
 }
 
+// maxConns is the maximum number of connections of clients.
+const maxConns = 4096
+
 // URL returns the URL of the gateway itself.
-func (s *Server) URL() string { return s.urlOf(LocalDomain) }
+func (s *Server) URL() string { return s.urlOf(s.domain) }
 
 // PublicationURL returns the URL of a publication.
-func (s *Server) PublicationURL(a Address) string { return s.urlOf(a.Host(LocalDomain)) }
+func (s *Server) PublicationURL(a Address) string { return s.urlOf(a.Host(s.domain)) }
 
 func (s *Server) urlOf(host string) string {
 	return fmt.Sprintf("http://%s:%d/", host, s.listener.Addr().(*net.TCPAddr).Port)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -27,6 +28,8 @@ import (
 	"seedbed/node/api/httpd"
 	"seedbed/node/api/metrics"
 	"seedbed/node/daemon"
+	"seedbed/node/gateway"
+	"seedbed/node/names"
 	"seedbed/node/view"
 )
 
@@ -39,7 +42,7 @@ type flags struct {
 	http, proxies            []string
 	socket, certificate, key string
 	transmissionWeb          string
-	metrics                  option.Addr
+	metrics, gateway         option.Addr
 }
 
 // Daemon returns the command daemon.
@@ -78,6 +81,7 @@ from a socket unit.`,
 	fs.StringVar(&f.certificate, "tls-cert", "", "serve HTTPS with the certificate in `FILE` (PEM)")
 	fs.StringVar(&f.key, "tls-key", "", "private key of --tls-cert, in `FILE` (PEM)")
 	fs.Var(&f.metrics, "metrics", "serve /metrics for Prometheus, /healthz and /readyz at `HOST:PORT`, without a token")
+	fs.Var(&f.gateway, "gateway", "serve publications to the browsers of this machine at the loopback address `HOST:PORT`, such as "+gateway.DefaultAddr)
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return cmd
 }
@@ -180,7 +184,10 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 		defer a.ReloadOnHangup(d.Reload)()
 		rep.Watch(d.Node(), shows)
 		m.Watch(d)
-		err = serve(ctx, a, d, f, sockets, m)
+		publications, err := serveGateway(a, d, cfg, string(f.gateway))
+		if err == nil {
+			err = serve(ctx, a, d, f, sockets, m, publications)
+		}
 		return errors.Join(err, app.WarnOfChanges(a.CloseNode(d), rep))
 	})
 }
@@ -199,10 +206,10 @@ func shows(e node.Event) bool {
 const closeWithin = 2 * time.Second
 
 // serve serves HTTP until ctx ends.
-func serve(ctx context.Context, a *app.App, d *daemon.Daemon, f *flags, c httpd.Config, m *metrics.Metrics) error {
+func serve(ctx context.Context, a *app.App, d *daemon.Daemon, f *flags, c httpd.Config, m *metrics.Metrics, publications string) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	served := interfaces{settings: d.Settings, transmissionWeb: f.transmissionWeb, metrics: m}
+	served := interfaces{settings: d.Settings, transmissionWeb: f.transmissionWeb, metrics: m, gateway: publications}
 	c.Guard, c.Log = guard.New(f.guardConfig(a, d, served.open)), a.Logger()
 	defer c.Guard.Close()
 	c.Handler, c.Observe = served.handler(ctx, d, c.Guard, end), m.Observe
@@ -240,6 +247,30 @@ func serveMetrics(a *app.App, m *metrics.Metrics, at string) (end func(), err er
 	}
 	a.Say("metrics on http://%s/metrics", s.Addr)
 	return func() { s.Close() }, nil
+}
+
+// serveGateway serves publications at an address until the node closes. It returns the URL of the
+// gateway, or "" if at is "".
+func serveGateway(a *app.App, d *daemon.Daemon, cfg node.Config, at string) (url string, err error) {
+	if at == "" {
+		return "", nil
+	}
+	n := d.Node()
+	s, err := gateway.Open(gateway.ServerConfig{Addr: at, Config: gateway.Config{Node: n, Dir: filepath.Join(n.StateDir(), "gateway"),
+		Names: names.New(names.Config{Outbound: cfg.Outbound, State: cfg.State}), Log: cfg.Log}})
+	if err != nil {
+		return "", err
+	}
+	if a.JSON {
+		_ = a.Put(&view.Serving{Addr: s.URL()}) // stdout may be closed: the daemon continues
+	}
+	a.Say("serving publications at %s", s.URL())
+	go func() {
+		if err := s.Run(n.Context()); err != nil {
+			a.Warn(fmt.Errorf("publications are not served any more: %w", err))
+		}
+	}()
+	return s.URL(), nil
 }
 
 func scheme(tls bool) string {

@@ -32,6 +32,7 @@ type interfaces struct {
 	settings        func() daemon.Settings
 	transmissionWeb string // the folder with the web page of Transmission
 	metrics         *metrics.Metrics
+	gateway         string // URL of the gateway; or ""
 
 	serving atomic.Pointer[[]string] // see urls; nil until the sockets are open
 }
@@ -70,7 +71,7 @@ func (f *interfaces) handler(ctx context.Context, d *daemon.Daemon, g *guard.Gua
 	mux := http.NewServeMux()
 	fetcher := fetch.New(fetch.Config{Agent: "seedbed/" + version.String(), Outbound: d.Node().Outbound()})
 	mux.Handle("/", web.New())
-	mux.Handle("/v1/", api.New(api.Config{Daemon: d, Guard: g, Version: version.String(), Hint: report.Hint, Ending: ctx.Done(), Serving: f.urls, Page: f.page}))
+	mux.Handle("/v1/", api.New(api.Config{Daemon: d, Guard: g, Version: version.String(), Hint: report.Hint, Ending: ctx.Done(), Serving: f.urls, Page: f.page, Gateway: f.gateway}))
 	mux.Handle("/transmission/", f.onlyIf(daemon.InterfaceTransmission,
 		transmission.New(transmission.Config{Daemon: d, Version: version.String(), Web: f.transmissionWeb, Close: end, Fetch: fetcher})))
 	mux.Handle(qbittorrent.Path, f.onlyIf(daemon.InterfaceQBittorrent,

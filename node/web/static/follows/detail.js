@@ -6,6 +6,7 @@ import { href, navigate } from "../router.js";
 import { may } from "../session.js";
 import { CopyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
+import { OpenInBrowser } from "../ui/gateway.js";
 import { Guarded, ScopeNote } from "../ui/guarded.js";
 import { toast, toastError } from "../ui/toast.js";
 import { OnDisk } from "./ondisk.js";
@@ -46,6 +47,7 @@ export function Detail({ follow: f, reload }) {
         <div><dt>Link</dt><dd>${f.keep_alive ? "kept alive while its publisher is offline" : "not kept alive here"}</dd></div>
       </dl>
       <div class="copy-line"><input readonly class="mono" aria-label="Link" value=${f.link} onFocus=${(e) => e.target.select()} /><${CopyButton} text=${f.link} what="the link" title="Copy the link" /></div>
+      <${OpenInBrowser} link=${f.link} />
     </section>
     <${OnDisk} follow=${f} reload=${reload} />
   </div>`;
