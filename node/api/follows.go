@@ -149,7 +149,7 @@ func followed(f *follow.Follower) *view.Followed {
 	what := f.Describe()
 	c := &what.Config
 	o := &view.Followed{Target: what.Target.String(), PublicKey: c.Link.PublicKey.String(), Salt: string(c.Link.Salt), Link: c.Link.String(), Domain: c.Domain, Dir: c.Dir, Folder: what.Folder,
-		KeepAlive: c.KeepAlive, Poll: c.Poll.Seconds(), Keep: max(c.Keep, 0)}
+		KeepAlive: c.KeepAlive, Poll: c.Poll.Seconds(), Keep: max(c.Keep, 0), Connected: f.Connected()}
 	if what.Seq != 0 {
 		o.Seq, o.InfoHash, o.Stays = &what.Seq, what.InfoHash, what.Stays
 	}

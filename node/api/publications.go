@@ -134,7 +134,9 @@ func (a *api) listPublications(ctx context.Context, in *publicationsInput) (*str
 // publication returns the object of a publication.
 func publication(p *publish.Publication) *view.History {
 	what := p.Describe()
-	return HistoryOf(&what)
+	o, connected := HistoryOf(&what), p.Connected()
+	o.Connected = &connected
+	return o
 }
 
 // HistoryOf returns the object of a recorded publication.

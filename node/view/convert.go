@@ -63,13 +63,20 @@ func Event(e *node.Event, hint func(error) string) Object {
 	case node.PublishedItem:
 		return &Published{h, p.Link, p.Seq, p.Stored, p.Nodes}
 	case node.FoundVersion:
-		return &Version{h, p.Link, p.Seq}
+		return &Version{h, p.Link, p.Seq, foundBy(p.Pushed)}
 	case node.SwitchedVersion:
 		return &Current{h, p.Link, p.Seq, p.Dir, p.Reused, p.Fetched}
 	case node.Missed:
 		return &Missed{h}
 	}
 	return nil
+}
+
+func foundBy(isPushed bool) string {
+	if isPushed {
+		return "push"
+	}
+	return "poll"
 }
 
 func networkChanged(h Head, e *node.NetworkEvent) *NetworkChanged {

@@ -107,7 +107,8 @@ type History struct {
 	Watch     float64       `json:"watch_s,omitempty"` // interval at which a daemon watches the path
 	Ended     bool          `json:"ended,omitempty"`   // no longer published
 	Versions  []PastVersion `json:"versions"`
-	Holders   []Holder      `json:"holders,omitempty"` // DHT nodes that hold its item
+	Connected *int          `json:"connected,omitempty"` // peers to which new versions are pushed; missing if it is not published now
+	Holders   []Holder      `json:"holders,omitempty"`   // DHT nodes that hold its item
 }
 
 // Followed is a publication that a daemon follows. The infohash is that of the current version.
@@ -123,7 +124,8 @@ type Followed struct {
 	Folder    string  `json:"current_dir,omitempty"`
 	KeepAlive bool    `json:"keep_alive"`
 	Poll      float64 `json:"poll_s"`
-	Keep      int     `json:"keep"` // number of earlier versions
+	Keep      int     `json:"keep"`      // number of earlier versions
+	Connected int     `json:"connected"` // peers with which new versions are exchanged
 
 	Stays     bool   `json:"stays,omitempty"`      // at the current version, though there may be newer ones
 	NewestSeq *int64 `json:"newest_seq,omitempty"` // the highest number that is known

@@ -164,8 +164,9 @@ type Published struct {
 // Version is a version of a publication.
 type Version struct {
 	Head
-	Link string `json:"link"`
-	Seq  int64  `json:"seq"`
+	Link    string `json:"link"`
+	Seq     int64  `json:"seq"`
+	FoundBy string `json:"found_by"` // push: a peer has sent it; poll: the DHT was asked
 }
 
 // Current is a version that is complete.

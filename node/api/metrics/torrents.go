@@ -10,6 +10,7 @@ import (
 	"seedbed/node"
 	"seedbed/node/lifecycle"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 )
 
 // torrents has the torrents of a node by state.
@@ -79,6 +80,7 @@ func peers(n *node.Node) prometheus.Collector {
 	dials := g.describe("peer_dials_total", "Dials of peers that have ended, by outcome.", "family", "outcome")
 	incoming := g.describe("incoming_connections_total", "Incoming connections of peers, by what became of them.", "outcome")
 	punches := g.describe("hole_punches_total", "Connections to peers behind routers that a third peer arranged: tried (begun) and made (connected), and pairs of peers for which seedbed was the third (relayed).", "step")
+	items := g.describe("pushed_items_total", "Items of new versions of publications that peers exchange: sent, or what became of received ones.", "outcome")
 	bans := g.describe("peer_bans_total", "Peers that were banned because they sent wrong data.")
 	g.collect = func(s sink) {
 		c := n.Counters()
@@ -98,6 +100,10 @@ func peers(n *node.Node) prometheus.Collector {
 		counter(s, punches, c.Punches.Begun, "begun")
 		counter(s, punches, c.Punches.Connected, "connected")
 		counter(s, punches, c.Punches.Relayed, "relayed")
+		for outcome, k := range c.Items {
+			counter(s, items, k, engine.ItemOutcome(outcome).String())
+		}
+		counter(s, items, c.ItemsDropped, "dropped")
 		counter(s, bans, c.Bans)
 	}
 	return g
