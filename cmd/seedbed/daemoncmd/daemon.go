@@ -29,7 +29,6 @@ import (
 	"seedbed/node/api/metrics"
 	"seedbed/node/daemon"
 	"seedbed/node/gateway"
-	"seedbed/node/names"
 	"seedbed/node/view"
 )
 
@@ -257,7 +256,7 @@ func serveGateway(a *app.App, d *daemon.Daemon, cfg node.Config, at string) (url
 	}
 	n := d.Node()
 	s, err := gateway.Open(gateway.ServerConfig{Addr: at, Config: gateway.Config{Node: n, Dir: filepath.Join(n.StateDir(), "gateway"),
-		Names: names.New(names.Config{Outbound: cfg.Outbound, State: cfg.State}), Log: cfg.Log}})
+		Names: d.Names(), Log: cfg.Log}})
 	if err != nil {
 		return "", err
 	}

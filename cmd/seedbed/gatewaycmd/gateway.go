@@ -18,7 +18,6 @@ import (
 	"seedbed/internal/userfile"
 	"seedbed/node"
 	"seedbed/node/gateway"
-	"seedbed/node/names"
 	"seedbed/node/view"
 )
 
@@ -64,6 +63,7 @@ a name in --allow at that name. A reverse proxy provides HTTPS.`,
 	}
 	fs := cmd.Flags()
 	f.AddNetwork(fs)
+	f.Add(fs, "resolver")
 	fs.Var(&f.addr, "http", "`HOST:PORT` to serve at; a loopback address, unless --public is given")
 	fs.StringVar(&f.public, "public", "", "serve other machines too: publications are at KEY.`DOMAIN`")
 	fs.Var(&option.List{To: &f.allow, Arg: "KEY|NAME", Check: checkAddress}, "allow", "with --public, serve `KEY|NAME` and only what is allowed (repeatable)")
@@ -117,9 +117,11 @@ func run(ctx context.Context, a *app.App, f *flags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if g.Names, err = f.Names(); err != nil {
+		return err
+	}
 	return a.WithNode(ctx, cfg, func(ctx context.Context, n *node.Node) error {
 		g.Node, g.Dir, g.Log = n, filepath.Join(n.StateDir(), "gateway"), a.Logger()
-		g.Names = names.New(names.Config{Outbound: cfg.Outbound, State: cfg.State})
 		s, err := gateway.Open(g)
 		if err != nil {
 			return err
