@@ -111,6 +111,7 @@ var packages = map[string]pkg{
 	"node/publish": {layer: 7, owns: "what is published under keys"},
 	// Its tests publish what is followed.
 	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/publish"}},
+	"node/pins":   {layer: 7, owns: "content of others that is kept alive within quotas", peers: []string{"node/follow"}, testPeers: []string{"node/publish"}},
 	"node/keys":   {layer: 7, owns: "signing keys in files"},
 	"node/names":  {layer: 7, owns: "domain names of publications, and the keys that are pinned for them"},
 	"node/visit":  {layer: 7, owns: "short visits to the DHT"},
@@ -156,6 +157,7 @@ var packages = map[string]pkg{
 	// token works with the running daemon if there is one.
 	"cmd/seedbed/daemoncmd":  {layer: 15, owns: "daemon and token", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/gatewaycmd": {layer: 15, owns: "gateway"},
+	"cmd/seedbed/pincmd":     {layer: 15, owns: "pin", peers: []string{"cmd/seedbed/handover", "cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/importcmd":  {layer: 15, owns: "import", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/opencmd":    {layer: 15, owns: "open", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/handover":   {layer: 15, owns: "what a daemon does in place of a command", peers: []string{"cmd/seedbed/remotecmd"}},

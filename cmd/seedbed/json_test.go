@@ -262,7 +262,7 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	o.daemon(in("site.torrent"), dir, in("service"))
 
 	// Each of these has a separate test, or needs a state that is hard to produce here.
-	rare := []string{"announcing", "follow", "imported", "imported_category", "job", "mapped", "missed", "network_changed", "reachability", "recovered", "removed", "status"}
+	rare := []string{"announcing", "follow", "imported", "imported_category", "job", "mapped", "missed", "network_changed", "pin", "pin_list", "reachability", "recovered", "removed", "status"}
 	for _, e := range view.Table {
 		if o.seen[e.Event] == 0 && !slices.Contains(rare, e.Event) {
 			t.Errorf("no command printed %s; seen are %v", e.Event, slices.Sorted(maps.Keys(o.seen)))
@@ -322,7 +322,7 @@ func TestEveryEventIsAsTheSchemaSays(t *testing.T) {
 			o.check(b.Bytes())
 		}
 	}
-	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}, &view.Followed{}, &view.Imported{}, &view.Job{}} {
+	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}, &view.Followed{}, &view.Imported{}, &view.Job{}, &view.Pin{}, &view.PinList{}} {
 		var b bytes.Buffer
 		if err := view.NewWriter(&b).Write(v, time.Now()); err != nil {
 			t.Fatal(err)

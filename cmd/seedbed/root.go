@@ -10,6 +10,7 @@ import (
 	"seedbed/cmd/seedbed/gatewaycmd"
 	"seedbed/cmd/seedbed/importcmd"
 	"seedbed/cmd/seedbed/opencmd"
+	"seedbed/cmd/seedbed/pincmd"
 	"seedbed/cmd/seedbed/pubcmd"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/torrentcmd"
@@ -59,7 +60,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		pubcmd.Publish(a), pubcmd.Follow(a), gatewaycmd.Gateway(a), pubcmd.Key(a),
 		dhtcmd.DHT(a), dhtcmd.Bootstrap(a), dhtcmd.Doctor(a),
 		settingsCommand(a), demo.Command(a), versionCommand(a), exitCodesTopic(), manPagesCommand())
-	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a))
+	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a), pincmd.Pin(a))
 	root.AddCommand(remotecmd.Commands(a)...)
 	addCompletion(root)
 	describeFlags(root)

@@ -121,6 +121,7 @@ func newAPI(cfg Config, mux *http.ServeMux) *api {
 	a.addSettings()
 	a.addPublications()
 	a.addFollows()
+	a.addPins()
 	a.addVersions()
 	a.addQR(mux)
 	a.addJobs()

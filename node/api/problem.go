@@ -71,7 +71,7 @@ func statusOf(err error) int {
 	var ambiguous *daemon.AmbiguousError
 	var fault *node.Fault
 	switch {
-	case errors.Is(err, node.ErrUnknown), errors.Is(err, token.ErrUnknown), errors.Is(err, node.ErrNoFile), errors.Is(err, daemon.ErrNoCategory), errors.Is(err, daemon.ErrNoPublication), errors.Is(err, daemon.ErrNoJob):
+	case errors.Is(err, node.ErrUnknown), errors.Is(err, token.ErrUnknown), errors.Is(err, node.ErrNoFile), errors.Is(err, daemon.ErrNoCategory), errors.Is(err, daemon.ErrNoPublication), errors.Is(err, daemon.ErrNoJob), errors.Is(err, daemon.ErrNoPin):
 		return http.StatusNotFound
 	case errors.As(err, &ambiguous):
 		return http.StatusBadRequest

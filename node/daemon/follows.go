@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"seedbed/internal/await"
 	"seedbed/internal/id"
 	"seedbed/magnet"
+	"seedbed/node"
 	"seedbed/node/follow"
 	"seedbed/node/names"
 	"seedbed/node/publish"
@@ -79,6 +81,9 @@ func (d *Daemon) Follow(ctx context.Context, cfg follow.Config) (f *follow.Follo
 				return nil, false, err
 			}
 		}
+	}
+	if m := d.publications.pins.Load(); m != nil && m.Has(target) {
+		return nil, false, node.NewFault(node.FaultConflict, errors.New("the publication is pinned"), "remove the pin first: seedbed pin remove "+target.String()[:8])
 	}
 	err = await.Do(ctx, func() (err error) {
 		if cfg.Dir, err = d.allowed().check(cfg.Dir); err != nil {

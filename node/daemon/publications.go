@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/dht"
@@ -15,6 +16,7 @@ import (
 	"seedbed/node"
 	"seedbed/node/follow"
 	"seedbed/node/keys"
+	"seedbed/node/pins"
 	"seedbed/node/publish"
 )
 
@@ -27,6 +29,7 @@ type publications struct {
 	keys      keys.Store
 	omit      func(fs.FileInfo) bool
 	publisher *publish.Publisher
+	pins      atomic.Pointer[pins.Manager] // nil without a DHT, or if its record cannot be read
 
 	restored chan struct{} // closed when those on record are open; they are resumed afterwards
 	mu       sync.Mutex
@@ -47,6 +50,7 @@ func (d *Daemon) openPublications() (err error) {
 		return err
 	}
 	p.restored = make(chan struct{})
+	d.openPins()
 	p.watching.Go(func() { d.restorePublications(d.node.Context()) })
 	return nil
 }

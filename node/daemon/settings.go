@@ -57,6 +57,9 @@ type Settings struct {
 	// Feeds are the RSS feeds whose torrents are added. No client can change them.
 	Feeds []string
 
+	// PinQuota is the quota of all pins together, in bytes; 0 means no limit.
+	PinQuota int64
+
 	Queue QueueSettings
 	Hooks Hooks
 
@@ -73,7 +76,7 @@ const (
 
 // DefaultSettings returns the default settings, which have no Dir.
 func DefaultSettings() Settings {
-	return Settings{Settings: node.DefaultSettings(), Queue: DefaultQueueSettings(), Interfaces: []string{InterfaceTransmission, InterfaceQBittorrent}}
+	return Settings{Settings: node.DefaultSettings(), Queue: DefaultQueueSettings(), PinQuota: DefaultPinQuota, Interfaces: []string{InterfaceTransmission, InterfaceQBittorrent}}
 }
 
 // validate replaces zero values by their defaults and rejects invalid ones.
@@ -83,6 +86,9 @@ func (s *Settings) validate() error {
 	}
 	if s.Port < 0 || s.Port > math.MaxUint16 {
 		return usage(fmt.Errorf("%d is not a port", s.Port), "give a number from 1 to 65535, or 0")
+	}
+	if s.PinQuota < 0 {
+		return usage(errors.New("the quota of the pins must not be negative"), "")
 	}
 	if s.AltUpRate < 0 || s.AltDownRate < 0 {
 		return usage(errors.New("the alternative limits must not be negative"), "")
@@ -167,6 +173,9 @@ func (d *Daemon) openSettings(given Settings, state string) error {
 // apply passes settings to the queue and the node.
 func (d *Daemon) apply(s *Settings) error {
 	d.queue.apply(s.Queue)
+	if m := d.publications.pins.Load(); m != nil {
+		m.SetQuota(s.PinQuota)
+	}
 	return d.node.Apply(s.ofNode())
 }
 

@@ -29,6 +29,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/delegation"
+	"seedbed/magnet/metainfo"
 	"seedbed/node"
 )
 
@@ -49,6 +50,14 @@ type Config struct {
 	// none.
 	Keep  int
 	Peers []string // HOST:PORT of peers to try, in addition to x.pe in the link
+	// Owner names the client of the node that follows this for its own purpose, or is "".
+	// Restore leaves a publication with an owner to that owner.
+	Owner string
+	// Admit, if not nil, is asked before any data of a version is downloaded. added is the
+	// number of bytes in files that no version on disk has. If it returns an error, the current
+	// version stays, the error is reported as a warning, and Admit is asked again later. It is
+	// not recorded.
+	Admit func(seq int64, info *metainfo.Info, added int64) error
 }
 
 // Validate returns an error if nothing can be followed with c, and sets the defaults. Start

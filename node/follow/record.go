@@ -34,6 +34,7 @@ type record struct {
 	Poll      string   `json:"poll"` // as time.ParseDuration reads it
 	Keep      int      `json:"keep"`
 	KeepAlive bool     `json:"keep_alive,omitempty"`
+	Owner     string   `json:"owner,omitempty"`
 	Stay      *shown   `json:"stay,omitempty"` // an earlier version that stays current
 	// Statement is the newest item of the key in the link, if that names other keys or did
 	// so before. A lower one never counts again.
@@ -87,13 +88,13 @@ func (r *record) config() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return Config{Link: link, Domain: r.Domain, Dir: r.Dir, KeepAlive: r.KeepAlive, Poll: poll, Keep: r.Keep, Peers: r.Peers}, nil
+	return Config{Link: link, Domain: r.Domain, Dir: r.Dir, KeepAlive: r.KeepAlive, Poll: poll, Keep: r.Keep, Peers: r.Peers, Owner: r.Owner}, nil
 }
 
 // set stores a Config in the record. It does not change the versions.
 func (r *record) set(c *Config, dir string) {
 	r.Link, r.Domain, r.Dir, r.Peers = c.Link.String(), c.Domain, dir, c.Peers
-	r.Poll, r.Keep, r.KeepAlive = c.Poll.String(), c.Keep, c.KeepAlive
+	r.Poll, r.Keep, r.KeepAlive, r.Owner = c.Poll.String(), c.Keep, c.KeepAlive, c.Owner
 }
 
 // errFollowed is the error if another process follows the same publication.

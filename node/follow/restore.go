@@ -84,7 +84,7 @@ type RestoreError struct {
 func (e *RestoreError) Error() string { return fmt.Sprintf("%s is not followed: %v", e.Link, e.Err) }
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// Restore follows every publication that is recorded in the node's state directory. A
+// Restore follows every publication without an owner that is recorded in the node's state directory. A
 // failure does not affect the others: failed has a *RestoreError for each publication that
 // cannot be followed and a *node.DamagedError for each unreadable record.
 func Restore(n *node.Node) (restored []*Follower, failed []error) {
@@ -95,6 +95,9 @@ func Restore(n *node.Node) (restored []*Follower, failed []error) {
 		return nil, []error{err}
 	}
 	for _, one := range list {
+		if one.Config.Owner != "" {
+			continue
+		}
 		f, err := Start(n, one.Config)
 		if err != nil {
 			failed = append(failed, &RestoreError{one.Config.Link.String(), err})

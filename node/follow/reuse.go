@@ -16,6 +16,24 @@ type source struct {
 	info *metainfo.Info
 }
 
+// addedBytes returns the number of bytes in the files of info that no version in from has, by
+// their merkle roots (BEP 52). A torrent without them adds all of its bytes.
+func addedBytes(info *metainfo.Info, from []source) (added int64) {
+	known := map[metainfo.Root]bool{{}: true} // an empty file has no root
+	for _, s := range from {
+		for i := range s.info.Files {
+			known[s.info.Files[i].Root] = true
+		}
+	}
+	for i := range info.Files {
+		f := &info.Files[i]
+		if !f.Pad && (!info.HasV2() || !known[f.Root]) {
+			added += f.Length
+		}
+	}
+	return added
+}
+
 // reuse fills the folder of a new version with data from earlier versions, and returns the
 // number of bytes in linked files. It links a file that is proven to be identical, by its
 // merkle root (BEP 52) or by all its pieces. It copies a file of which only some pieces are

@@ -228,6 +228,11 @@ func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 			from = append(from, source{name, old})
 		}
 	}
+	if f.cfg.Admit != nil {
+		if err := f.cfg.Admit(fe.item.Seq, info, addedBytes(info, from)); err != nil {
+			return err
+		}
+	}
 	n, err := f.dirs.reuse(fe.name, info, from)
 	fe.reused.Store(n)
 	return err

@@ -37,6 +37,8 @@ var Table = []Entry{
 	{"rolled_back", "The process that publishes under the key has published an earlier version again.", &RolledBack{}},
 	{"history", "The versions that were published under a key.", &History{}},
 	{"follow", "A publication that a daemon follows.", &Followed{}},
+	{"pin", "A link whose content a daemon keeps alive.", &Pin{}},
+	{"pin_list", "A list of pins that a daemon subscribes to.", &PinList{}},
 	{"job", "Work that a request to a daemon has started.", &Job{}},
 	{"setting", "A setting, its value and the source of the value.", &Setting{}},
 	{"program", "The version of the program.", &Program{}},

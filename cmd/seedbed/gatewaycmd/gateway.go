@@ -63,7 +63,6 @@ a name in --allow at that name. A reverse proxy provides HTTPS.`,
 	}
 	fs := cmd.Flags()
 	f.AddNetwork(fs)
-	f.Add(fs, "resolver")
 	fs.Var(&f.addr, "http", "`HOST:PORT` to serve at; a loopback address, unless --public is given")
 	fs.StringVar(&f.public, "public", "", "serve other machines too: publications are at KEY.`DOMAIN`")
 	fs.Var(&option.List{To: &f.allow, Arg: "KEY|NAME", Check: checkAddress}, "allow", "with --public, serve `KEY|NAME` and only what is allowed (repeatable)")

@@ -24,6 +24,7 @@ type Publish struct {
 	Client   *client.Client
 	Body     api.PublishBody
 	Rollback int64 // if not 0, the earlier version to publish again
+	Pins     bool  // publish the list of the daemon's pins, in place of a path
 }
 
 // Run publishes.
@@ -113,6 +114,9 @@ func (p *Publish) do(ctx context.Context) (j *view.Job, published *view.Publishe
 }
 
 func (p *Publish) start(ctx context.Context) (*view.Job, error) {
+	if p.Pins {
+		return p.Client.PublishPins(ctx, api.PinListBody{Key: p.Body.Key, Salt: p.Body.Salt})
+	}
 	if p.Rollback == 0 {
 		return p.Client.Publish(ctx, p.Body)
 	}
