@@ -92,9 +92,11 @@ var packages = map[string]pkg{
 	"swarm/peerconn": {layer: 4, owns: "one peer connection"},
 	"swarm/storage":  {layer: 4, owns: "files and the resume record"},
 	// It reads folders as storage does: within them (os.Root), with its LRU and its errors.
-	"swarm/create":  {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
-	"internal/netx": {layer: 4, owns: "the sockets"},
-	"internal/lsd":  {layer: 4, owns: "local service discovery"},
+	"swarm/create": {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
+	// Its tests make the torrents of what it encrypts.
+	"internal/sealedfs": {layer: 4, owns: "the encrypted copies of files that are published", testPeers: []string{"swarm/create"}},
+	"internal/netx":     {layer: 4, owns: "the sockets"},
+	"internal/lsd":      {layer: 4, owns: "local service discovery"},
 
 	"internal/portmap/pcp": {layer: 1, pure: true, owns: "the messages of PCP and NAT-PMP"},
 	"internal/portmap":     {layer: 4, owns: "ports mapped in routers: PCP, NAT-PMP, UPnP", peers: []string{"internal/netx"}},

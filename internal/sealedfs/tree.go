@@ -1,0 +1,133 @@
+// Package sealedfs keeps the encrypted copies of files that private publications consist of
+// (package sealed): Update makes the copy of a folder, from which a torrent is made, and Tree
+// reads the files of such a torrent.
+//
+// The torrent is a folder of blobs without folders in it: one for each file that is not empty,
+// and one with the manifest. The manifest is the v2 info dictionary of the files. Whoever has
+// made the torrent may be hostile: names and sizes are checked by package metainfo, and a blob
+// that is missing or has another size than its file calls for is an error.
+//
+// Sizes are in bytes. Files are written under a temporary name and renamed, so that a file with
+// its name is complete.
+package sealedfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"seedbed/internal/sealed"
+	"seedbed/magnet/metainfo"
+)
+
+// ErrOtherSecret reports a torrent that was not made with the secret of the link.
+var ErrOtherSecret = errors.New("the torrent was not made with the secret of this link: the link is wrong, or the publisher has published something else under its key")
+
+// BlobError reports a torrent whose files do not fit its manifest.
+type BlobError struct {
+	File   string // the path in the manifest
+	Reason string
+}
+
+func (e *BlobError) Error() string {
+	return fmt.Sprintf("the encrypted copy of %s %s: the publisher has made a wrong torrent", e.File, e.Reason)
+}
+
+// Tree is the files that are in the blobs of a torrent. It is read-only.
+type Tree struct {
+	Info  *metainfo.Info // of the files, as a public torrent would have it, without piece layers
+	keys  *sealed.Keys
+	blobs []int // for each file of Info, the index of its blob in the torrent; -1 if it has none
+}
+
+// Opener opens the file with this index of a torrent.
+type Opener func(file int) (io.ReadSeekCloser, error)
+
+// Manifest returns the index of the file with the manifest in a torrent. The error is
+// ErrOtherSecret.
+func Manifest(keys *sealed.Keys, torrent *metainfo.Info) (file int, err error) {
+	if torrent.Name != keys.TorrentName() || !torrent.IsMulti() {
+		return 0, ErrOtherSecret
+	}
+	for i := range torrent.Files {
+		f := &torrent.Files[i]
+		if f.IsRegular() && len(f.Path) == 1 && f.Path[0] == keys.ManifestName() {
+			return i, nil
+		}
+	}
+	return 0, ErrOtherSecret
+}
+
+// Open reads the manifest of a torrent. The errors are ErrOtherSecret, a *BlobError, a
+// *metainfo.Error, those of sealed.Keys.OpenManifest and those of open.
+func Open(keys *sealed.Keys, torrent *metainfo.Info, open Opener) (*Tree, error) {
+	at, err := Manifest(keys, torrent)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := open(at)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := keys.OpenManifest(blob, torrent.Files[at].Length, metainfo.MaxInfo)
+	if err = errors.Join(err, blob.Close()); err != nil {
+		return nil, err
+	}
+	info, err := metainfo.ParseInfo(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the list of files is not valid: %w", err)
+	}
+	if info.HasV1() || !info.HasV2() {
+		return nil, sealed.ErrManifest
+	}
+	return match(keys, torrent, info)
+}
+
+// match finds the blobs of the files of info.
+func match(keys *sealed.Keys, torrent, info *metainfo.Info) (*Tree, error) {
+	byName := map[string]int{}
+	for i := range torrent.Files {
+		if f := &torrent.Files[i]; f.IsRegular() && len(f.Path) == 1 {
+			byName[f.Path[0]] = i
+		}
+	}
+	t := &Tree{Info: info, keys: keys, blobs: make([]int, len(info.Files))}
+	for i := range info.Files {
+		f := &info.Files[i]
+		t.blobs[i] = -1
+		if !f.IsRegular() || f.Length == 0 {
+			continue
+		}
+		k, ok := byName[keys.BlobName(f.Path)]
+		switch {
+		case !ok:
+			return nil, &BlobError{Path(info, i), "is missing"}
+		case torrent.Files[k].Length != sealed.BlobSize(f.Length):
+			return nil, &BlobError{Path(info, i), "has a wrong size"}
+		}
+		t.blobs[i] = k
+	}
+	return t, nil
+}
+
+// Blob returns the index of the torrent's file with the content of a file; ok is false for
+// what has no content.
+func (t *Tree) Blob(file int) (blob int, ok bool) {
+	return t.blobs[file], t.blobs[file] >= 0
+}
+
+// Read returns the content of a file, which is not empty, from its blob. Reads return the
+// errors of sealed.Reader.
+func (t *Tree) Read(file int, blob io.ReadSeeker) *sealed.Reader {
+	return t.keys.Reader(blob, t.Info.Files[file].Length)
+}
+
+// Path returns the path of a file below the folder that a torrent is downloaded to, with
+// slashes.
+func Path(info *metainfo.Info, file int) string {
+	if f := &info.Files[file]; info.IsMulti() {
+		return path.Join(info.Name, path.Join(f.Path...))
+	}
+	return info.Name
+}
