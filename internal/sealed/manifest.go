@@ -14,6 +14,9 @@ const manifestHeader = 1 + 8
 // ErrManifest reports a manifest whose blob has not the size that its content calls for.
 var ErrManifest = errors.New("the list of files has a wrong size")
 
+// ManifestSize returns the size of the blob of a manifest whose info dictionary has this length.
+func ManifestSize(info int) int64 { return BlobSize(manifestHeader + int64(info)) }
+
 // SealManifest writes the blob of a manifest. info is the v2 info dictionary of the files
 // (BEP 52), as a public torrent of them would have it.
 func (k *Keys) SealManifest(w io.Writer, info []byte) error {

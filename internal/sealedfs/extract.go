@@ -80,8 +80,8 @@ func (x *Extraction) file(ctx context.Context, i int, name string, counted func(
 		}{&counter{x.Tree.Read(i, in), ctx, counted}, in}, nil
 	}
 	if fi, err := x.To.Lstat(name); err == nil {
-		same := x.Keep != nil && x.Keep(i)
-		if !same && fi.Mode().IsRegular() && fi.Size() == f.Length {
+		same := fi.Mode().IsRegular() && fi.Size() == f.Length
+		if same && (x.Keep == nil || !x.Keep(i)) {
 			if same, err = x.isSame(name, content); err != nil {
 				return err
 			}

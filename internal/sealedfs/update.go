@@ -23,6 +23,9 @@ type Copy struct {
 	// Before is Info of the Update that was the last to write to Dir, and was complete; or nil.
 	// Files with the same path and merkle root are not encrypted again.
 	Before   *metainfo.Info
+	// Changing, if not nil, is called before the first change to the folder of blobs, which fails
+	// with its error.
+	Changing func() error
 	Progress func(done, total int64) // may be nil
 }
 
@@ -33,8 +36,8 @@ var ErrChanged = errors.New("it changed while it was being encrypted; wait until
 const partSuffix = ".part"
 
 // Update makes the folder of blobs, whose path it returns, the encrypted copy of the files: it
-// encrypts those that have changed, and deletes what no file needs. If it fails, the folder has
-// parts of the old copy and of the new one. A file that cannot be read, or that has changed since
+// encrypts those that have changed, and deletes what no file needs. If it fails after Changing was
+// called, the folder has parts of the old copy and of the new one. A file that cannot be read, or that has changed since
 // Info was made, is an *fs.PathError.
 func (c *Copy) Update(ctx context.Context) (folder string, err error) {
 	folder = filepath.Join(c.Dir, c.Keys.TorrentName())
@@ -56,7 +59,16 @@ func (c *Copy) Update(ctx context.Context) (folder string, err error) {
 	}
 	defer from.Close()
 	w := writer{Copy: c, from: from, to: to, wanted: map[string]bool{c.Keys.ManifestName(): true}}
-	if err := w.files(ctx); err != nil {
+	todo, total := w.changed()
+	if len(todo) == 0 && w.Before != nil && w.Before.HashV2 == w.Info.HashV2 && w.has(c.Keys.ManifestName(), sealed.ManifestSize(len(c.Info.Raw))) {
+		return folder, nil
+	}
+	if c.Changing != nil {
+		if err := c.Changing(); err != nil {
+			return "", err
+		}
+	}
+	if err := w.files(ctx, todo, total); err != nil {
 		return "", err
 	}
 	if err := w.write(c.Keys.ManifestName(), func(out io.Writer) error { return c.Keys.SealManifest(out, c.Info.Raw) }); err != nil {
@@ -71,8 +83,8 @@ type writer struct {
 	wanted   map[string]bool // names of blobs
 }
 
-// files encrypts the files that have changed.
-func (w *writer) files(ctx context.Context) error {
+// changed returns the files that have changed, or whose blobs are missing, and their size.
+func (w *writer) changed() (todo []int, total int64) {
 	before := map[string]metainfo.Root{}
 	if w.Before != nil && w.Before.IsMulti() == w.Info.IsMulti() {
 		for i := range w.Before.Files {
@@ -80,8 +92,6 @@ func (w *writer) files(ctx context.Context) error {
 			before[strings.Join(f.Path, "/")] = f.Root
 		}
 	}
-	var todo []int
-	var total, done int64
 	for i := range w.Info.Files {
 		f := &w.Info.Files[i]
 		if !f.IsRegular() || f.Length == 0 {
@@ -90,13 +100,25 @@ func (w *writer) files(ctx context.Context) error {
 		name := w.Keys.BlobName(f.Path)
 		w.wanted[name] = true
 		if root, ok := before[strings.Join(f.Path, "/")]; ok && root == f.Root {
-			if fi, err := w.to.Lstat(name); err == nil && fi.Mode().IsRegular() && fi.Size() == sealed.BlobSize(f.Length) {
+			if w.has(name, sealed.BlobSize(f.Length)) {
 				continue
 			}
 		}
 		todo = append(todo, i)
 		total += f.Length
 	}
+	return todo, total
+}
+
+// has reports whether there is a blob of this size.
+func (w *writer) has(name string, size int64) bool {
+	fi, err := w.to.Lstat(name)
+	return err == nil && fi.Mode().IsRegular() && fi.Size() == size
+}
+
+// files encrypts files.
+func (w *writer) files(ctx context.Context, todo []int, total int64) error {
+	var done int64
 	for _, i := range todo {
 		counted := func(n int) {
 			done += int64(n)

@@ -20,7 +20,15 @@ const firstRetry = 5 * time.Second
 // as another file named "current", adopt is called again later.
 func (f *Follower) adopt() {
 	fe := f.fetching
-	if err := f.install(fe); err != nil {
+	if f.keys != nil && !fe.reading.isComplete && fe.reading.done == nil {
+		f.beginReading(fe)
+		return
+	}
+	err := fe.reading.end()
+	if err == nil {
+		err = f.install(fe)
+	}
+	if err != nil {
 		f.warn(fmt.Errorf("version %d is complete but cannot be made current yet: %w", fe.seq, err))
 		fe.stopRetrying()
 		fe.retry = time.NewTimer(fe.pause)
@@ -56,8 +64,13 @@ func (f *Follower) install(fe *fetch) error {
 	if info == nil {
 		return node.ErrNoMetadata
 	}
-	if err := f.dirs.seal(fe.name, info); err != nil {
+	if err := f.store.seal(fe.name, info); err != nil {
 		return err
+	}
+	if tree := fe.reading.tree; tree != nil {
+		if err := f.dirs.seal(fe.name, tree.Info); err != nil {
+			return err
+		}
 	}
 	torrent := metainfo.Torrent{Info: info}
 	if err := statefile.WriteSync(f.folder.torrentPath(fe.name), torrent.Append(nil)); err != nil {
@@ -86,10 +99,12 @@ func (f *Follower) abandon() {
 	f.setFetching(nil)
 	f.setTorrents()
 	fe.stopRetrying()
+	fe.reading.stop()
 	if fe.torrent == f.active.Load() {
 		return
 	}
 	f.drop(fe.torrent)
+	_ = f.store.root.RemoveAll(fe.name)
 	_ = f.dirs.root.RemoveAll(fe.name)
 }
 
@@ -121,7 +136,7 @@ func (f *Follower) prune() {
 			kept = append(kept, name)
 		}
 	}
-	if err := f.dirs.deleteExcept(kept); err != nil {
+	if err := errors.Join(f.dirs.deleteExcept(kept), f.store.deleteExcept(kept)); err != nil {
 		f.warn(fmt.Errorf("cannot delete an earlier version: %w", err))
 	}
 	f.folder.forget(kept)

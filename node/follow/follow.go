@@ -27,6 +27,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 	"seedbed/magnet"
 	"seedbed/magnet/delegation"
 	"seedbed/magnet/metainfo"
@@ -96,8 +97,10 @@ type Follower struct {
 	items  *node.Items
 	cfg    Config
 	target id.ID
-	folder *folder // only run changes it, with mu held
-	dirs   *versions
+	folder *folder      // only run changes it, with mu held
+	dirs   *versions    // what current leads to
+	store  *versions    // the data of the torrents: dirs, unless keys is set
+	keys   *sealed.Keys // of a private publication that is read; or nil (private.go)
 	ctx    context.Context
 	cancel context.CancelFunc
 	remove func() // undoes OnClose
@@ -153,16 +156,20 @@ func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 	if f.dirs, err = openVersions(cfg.Dir); err != nil {
 		return nil, err
 	}
+	if err = f.openStore(); err != nil {
+		f.dirs.close()
+		return nil, err
+	}
 	r := &f.folder.file
 	r.set(&cfg, f.dirs.dir)
 	if err = f.folder.save(r); err != nil {
-		f.dirs.close()
+		f.closeVersions()
 		return nil, err
 	}
 	f.ctx, f.cancel = context.WithCancel(n.Context())
 	if f.remove, err = n.OnClose(f.end); err != nil {
 		f.cancel()
-		f.dirs.close()
+		f.closeVersions()
 		return nil, err
 	}
 	go f.run()

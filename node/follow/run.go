@@ -35,6 +35,7 @@ type fetch struct {
 	torrent *node.Torrent
 	reused  atomic.Int64
 	retry   *time.Timer // set after a failed attempt to adopt it
+	reading reading     // of a private publication
 	pause   time.Duration
 }
 
@@ -50,9 +51,12 @@ func (f *Follower) run() {
 		var retry <-chan time.Time
 		if fe := f.fetching; fe != nil {
 			ended = fe.torrent.Ended()
-			if fe.retry != nil {
+			switch {
+			case fe.reading.done != nil:
+				complete = fe.reading.done
+			case fe.retry != nil:
 				retry = fe.retry.C
-			} else {
+			default:
 				complete = fe.torrent.Done()
 			}
 		}
@@ -91,9 +95,10 @@ func (f *Follower) finish() {
 	f.stopKeepingAll()
 	if f.fetching != nil {
 		f.fetching.stopRetrying()
+		f.fetching.reading.stop()
 	}
 	f.unsubscribe()
-	f.dirs.close()
+	f.closeVersions()
 	if err := f.folder.close(); err != nil {
 		f.warn(fmt.Errorf("cannot release the lock of a followed publication: %w", err))
 	}
@@ -189,12 +194,12 @@ func (f *Follower) advance() bool {
 	fe := &fetch{item: node.ItemOf(f.cfg.Link, v.Item), seq: v.Number, ih: v.InfoHash, name: versionName(v.Number, v.InfoHash.String()), pause: firstRetry}
 	if t := f.active.Load(); t != nil && now.InfoHash == v.InfoHash.String() && f.node.Torrent(v.InfoHash) == t {
 		// The same content under a new number: there is nothing to download.
-		fe.name, fe.torrent = now.Folder, t
+		fe.name, fe.torrent, fe.reading.isComplete = now.Folder, t, true
 	} else {
 		var err error
 		f.setTorrents(v.InfoHash)
 		fe.torrent, err = f.node.Add(node.Spec{
-			Link: mutable.Pin(f.cfg.Link, v.InfoHash), Dir: f.dirs.path(fe.name), Peers: f.cfg.Peers,
+			Link: mutable.Pin(f.cfg.Link, v.InfoHash), Dir: f.store.path(fe.name), Peers: f.cfg.Peers,
 			Prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
 		})
 		if err != nil {
@@ -220,7 +225,7 @@ func (f *Follower) setFetching(fe *fetch) {
 // prepare fills the folder of a version with data from earlier versions.
 func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 	var from []source
-	for _, name := range f.dirs.list() {
+	for _, name := range f.store.list() {
 		if name == fe.name {
 			continue
 		}
@@ -233,7 +238,7 @@ func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 			return err
 		}
 	}
-	n, err := f.dirs.reuse(fe.name, info, from)
+	n, err := f.store.reuse(fe.name, info, from)
 	fe.reused.Store(n)
 	return err
 }

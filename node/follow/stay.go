@@ -142,7 +142,7 @@ func (f *Follower) show(r *record) error {
 // seed adds the torrent of a version on disk to the node. Its metadata was saved with it; without
 // the piece layers of a v2 torrent it comes from peers again.
 func (f *Follower) seed(v shown) (*node.Torrent, error) {
-	spec := node.Spec{Dir: f.dirs.path(v.Folder), Peers: f.cfg.Peers}
+	spec := node.Spec{Dir: f.store.path(v.Folder), Peers: f.cfg.Peers}
 	if info := f.folder.torrent(v.Folder); info != nil && !info.LacksLayers() {
 		spec.Torrent = &metainfo.Torrent{Info: info}
 		spec.Peers = append(spec.Peers[:len(spec.Peers):len(spec.Peers)], f.cfg.Link.Peers...)

@@ -26,20 +26,25 @@ func (f *Follower) Versions() []Version {
 	f.mu.Unlock()
 	list := []Version{}
 	for _, name := range f.dirs.list() {
-		info := f.folder.torrent(name)
-		if info == nil {
+		torrent := f.folder.torrent(name)
+		if torrent == nil {
 			continue // it was never complete
 		}
-		list = append(list, Version{Seq: versionSeq(path.Base(name)), Folder: f.dirs.path(name), InfoHash: info.Hash.String(), Name: info.Name,
+		info := f.files(name, torrent)
+		list = append(list, Version{Seq: versionSeq(path.Base(name)), Folder: f.dirs.path(name), InfoHash: torrent.Hash.String(), Name: info.Name,
 			Size: info.Payload(), Files: info.Stored(), Current: name == current})
 	}
 	return list
 }
 
-// Metadata returns the metadata of a version on disk.
+// Metadata returns the metadata of a version on disk; for a private publication that is read,
+// that of its files.
 func (f *Follower) Metadata(seq int64) (*metainfo.Info, error) {
-	_, info, err := f.onDisk(seq)
-	return info, err
+	name, info, err := f.onDisk(seq)
+	if err != nil {
+		return nil, err
+	}
+	return f.files(name, info), nil
 }
 
 // onDisk returns the folder and the metadata of a version that was complete once.

@@ -54,7 +54,7 @@ func Unpublish(state, name string, keepHistory bool, forget func(infohash id.ID)
 	case err != nil:
 		return err
 	}
-	f, err := openFolder(state, list[i].Target)
+	f, err := openFolder(state, list[i].Place)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (f *folder) end(keepHistory bool) error {
 	}
 	next := f.file
 	next.Ended = true
-	err := f.save(&next)
+	err := errors.Join(f.save(&next), f.dropSealed())
 	if err != nil {
 		err = fmt.Errorf("cannot record that it is no longer published, so it is published again after a restart: %w", err)
 	}

@@ -28,12 +28,19 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, erro
 			"publish under another key or salt")
 	}
 	info := torrent.Info
-	i, err := dht.SignItem(p.key, p.folder.file.Salt, seq+1, mutable.Value(info))
+	value := mutable.Value(info)
+	if !p.secret.IsZero() {
+		var err error
+		if value, err = mutable.Seal(p.secret, value); err != nil {
+			return dht.Item{}, err
+		}
+	}
+	i, err := dht.SignItem(p.key, p.itemSalt(), seq+1, value)
 	if err != nil {
 		return dht.Item{}, err
 	}
 	versions, err := p.folder.add(Version{
-		Seq: i.Seq, InfoHash: info.Hash.String(), InfoHashV2: hexV2(info), Name: info.Name, Size: info.Payload(), Files: info.Stored(),
+		Seq: i.Seq, InfoHash: info.Hash.String(), InfoHashV2: hexV2(info), Name: p.facts.name, Size: p.facts.size, Files: p.facts.files,
 		Time: time.Now().UTC().Truncate(time.Second), Value: i.Value, Sig: i.Sig[:],
 	}, torrent)
 	if err != nil {

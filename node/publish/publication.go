@@ -11,6 +11,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm/create"
@@ -20,8 +21,8 @@ import (
 // seeded, and its item is republished in the DHT. All methods are safe for concurrent use.
 type Publication struct {
 	publisher *Publisher
-	key       ed25519.PrivateKey
-	target    id.ID
+	user      ed25519.PrivateKey // the user's key
+	place     id.ID              // identifies the publication on this machine
 	torrent   atomic.Pointer[node.Torrent]
 	pushes    *node.ItemSubscription
 
@@ -33,6 +34,10 @@ type Publication struct {
 	options     node.ShareOptions
 	data        string             // the folder into which a rollback downloads the data, or ""
 	fingerprint create.Fingerprint // of the files when the newest version was made
+	key         ed25519.PrivateKey // signs the items
+	target      id.ID              // of the item
+	secret      sealed.Secret      // of a private publication
+	facts       facts              // of the files of the version that is being made
 	stopKeeping func()
 
 	mu      sync.Mutex
@@ -199,8 +204,8 @@ func (p *Publication) end() bool {
 	q := p.publisher
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.open[p.target] == p {
-		delete(q.open, p.target)
+	if q.open[p.place] == p {
+		delete(q.open, p.place)
 	}
 	return true
 }
@@ -229,12 +234,16 @@ func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, 
 
 // make makes a torrent of the path. It hashes only the files that have changed.
 func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error) {
+	if !p.secret.IsZero() {
+		return p.makePrivate(ctx)
+	}
 	o, path := p.options, p.folder.file.Path
 	o.Before = p.folder.before()
 	made, err := node.Make(ctx, path, o)
 	if err != nil {
 		return nil, node.Spec{}, err
 	}
+	p.facts = factsOf(made.Info)
 	spec, err := node.MadeSpec(path, made)
 	return made, spec, err
 }
@@ -265,6 +274,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 		p.publisher.node.Emit(node.Event{Kind: node.Warning, Err: node.NewFault(node.FaultOther,
 			fmt.Errorf("%s no longer contains version %d", r.Path, seq), "its data is downloaded from followers that have it, into "+c.data)})
 	}
+	p.facts = r.factsOf(seq)
 	if err := p.publish(ctx, c); err != nil {
 		return err
 	}
@@ -339,7 +349,12 @@ func infohashes(t *node.Torrent, info *metainfo.Info) (list []id.ID) {
 
 // Connected returns the number of connected peers to which new versions are pushed: followers, also of the
 // previous version for a moment.
-func (p *Publication) Connected() int { return p.pushes.Peers() }
+func (p *Publication) Connected() int {
+	p.mu.Lock()
+	s := p.pushes
+	p.mu.Unlock()
+	return s.Peers()
+}
 
 // setRolledBack records whether the newest version is a rollback, and returns the old value.
 func (p *Publication) setRolledBack(is bool) (was bool) {
@@ -426,7 +441,7 @@ func (p *Publication) stored(ctx context.Context, fresh bool) (*dht.Item, error)
 		look, cancel = context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 	}
-	g, err := p.publisher.items.Get(look, p.target, p.folder.file.Salt, nil)
+	g, err := p.publisher.items.Get(look, p.target, p.itemSalt(), nil)
 	if err != nil && (fresh || ctx.Err() != nil) {
 		return nil, err
 	}

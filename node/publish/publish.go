@@ -44,7 +44,10 @@ type Config struct {
 	Key     ed25519.PrivateKey
 	KeyName string // the name of the key on this machine; recorded
 	Salt    []byte // distinguishes publications of one key; at most 64 bytes
-	Path    string // the file or folder; "" for the recorded one
+	// Secret makes the publication a private one (docs/privacy.md); recorded. It cannot be set for
+	// one that is public.
+	Secret bool
+	Path   string // the file or folder; "" for the recorded one
 	// Options say how to make the torrent. If nil, the recorded options are used, or else
 	// the defaults with a hybrid torrent.
 	Options *node.ShareOptions
@@ -75,6 +78,9 @@ func (c *Config) Validate() error {
 		return node.NewFault(node.FaultUsage, errors.New("a private torrent is not announced in the DHT, where followers look for it"),
 			"publish without --private, or share it with seedbed seed")
 	}
+	if c.Secret && len(c.WebSeeds) > 0 {
+		return node.NewFault(node.FaultUsage, errors.New("a private publication has no HTTP mirrors: they would have to serve its files unencrypted"), "leave out --web-seed or --secret")
+	}
 	// Report errors of signing before anything is hashed.
 	if _, err := dht.SignItem(c.Key, c.Salt, 1, mutable.Value(&metainfo.Info{})); err != nil {
 		return node.NewFault(node.FaultUsage, err, "")
@@ -100,7 +106,7 @@ type Publisher struct {
 	torrents torrents
 
 	mu   sync.Mutex
-	open map[id.ID]*Publication // by target; nil when the publisher is closed
+	open map[id.ID]*Publication // by place; nil when the publisher is closed
 }
 
 // New returns a publisher for a node. It runs until Close, or until the node closes.
@@ -178,7 +184,7 @@ func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, er
 // Apply is Publish for a publication that is open: it publishes with the changed options, and the
 // key, the salt and the key's name stay.
 func (p *Publication) Apply(ctx context.Context, cfg Config) error {
-	cfg.Key, cfg.Salt, cfg.KeyName = p.key, p.salt(), ""
+	cfg.Key, cfg.Salt, cfg.KeyName = p.user, p.salt(), ""
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -232,21 +238,26 @@ func (p *Publisher) Len() int {
 // locked, so that no request is handled before the caller is done.
 func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	public := [ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey))
-	target := dht.ItemTarget(public, cfg.Salt)
-	f, err := openFolder(p.node.StateDir(), target)
+	place := dht.ItemTarget(public, cfg.Salt)
+	f, err := openFolder(p.node.StateDir(), place)
 	if err != nil {
 		return nil, err
 	}
 	f.file.Key, f.file.Salt = id.ID32(public).String(), cfg.Salt
-	pub := &Publication{publisher: p, key: cfg.Key, target: target, folder: f}
+	pub := &Publication{publisher: p, user: cfg.Key, place: place, folder: f}
+	secret, err := f.file.secret()
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	pub.identify(secret)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
 		return nil, errors.Join(node.ErrClosed, f.close())
 	}
-	pub.pushes = p.items.Subscribe(public, cfg.Salt, func(i dht.Item) { pub.reportForeign(&i) })
+	pub.subscribe()
 	pub.making.Lock()
-	p.open[target] = pub
+	p.open[place] = pub
 	return pub, nil
 }
 
@@ -255,6 +266,14 @@ func (p *Publication) configure(cfg *Config) (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := &p.folder.file
+	if cfg.Secret && p.secret.IsZero() {
+		if err := p.makeSecret(); err != nil {
+			return err
+		}
+	}
+	if !p.secret.IsZero() && (len(cfg.WebSeeds) > 0 || cfg.Options != nil && cfg.Options.Source != "") {
+		return errPrivateOptions
+	}
 	r.Ended = false
 	if cfg.KeyName != "" {
 		r.KeyName = cfg.KeyName

@@ -32,6 +32,9 @@ import (
 //	publications/TARGET/stamps    size and time of the files of the newest version
 //	publications/TARGET/data/HASH data that a rollback downloaded, by infohash
 //
+// TARGET is that of the item under the key and the salt. A private publication has its item
+// elsewhere (private.go).
+//
 // The record is written to disk before its newest item is put. So a crash or power loss
 // never leads to two values with the same number.
 
@@ -62,11 +65,15 @@ func hexV2(i *metainfo.Info) string {
 
 // record is the content of the record file.
 type record struct {
-	Key     string  `json:"key"` // public
+	Key     string  `json:"key"` // public; the user's
 	KeyName string  `json:"key_name"`
 	Salt    []byte  `json:"salt,omitempty"`
 	Path    string  `json:"path"`
 	Options options `json:"options"`
+	// Secret is the secret to read a private publication, and ItemKey the public key that
+	// follows from it and signs the items. Both are "" for a public one.
+	Secret  string `json:"secret,omitempty"`
+	ItemKey string `json:"item_key,omitempty"`
 	// WebSeeds has the HTTP mirrors in the link.
 	WebSeeds []string `json:"web_seeds,omitempty"`
 	// RolledBack says that the newest version is a rollback, so the path may not contain
@@ -107,7 +114,11 @@ func (r *record) last() *Version {
 
 // link returns the link that followers open.
 func (r *record) link() (*magnet.Link, error) {
-	key, err := id.ParseHex32(r.Key)
+	key, err := id.ParseHex32(cmp.Or(r.ItemKey, r.Key))
+	if err != nil {
+		return nil, err
+	}
+	secret, err := r.secret()
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +128,9 @@ func (r *record) link() (*magnet.Link, error) {
 	}
 	l := mutable.Link(key, r.Salt, name)
 	l.WebSeeds = r.WebSeeds
+	if !secret.IsZero() {
+		l = l.WithSecret(secret)
+	}
 	return l, nil
 }
 
@@ -131,12 +145,12 @@ func (r *record) read(v bencode.Value) (mutable.Version, error) {
 
 // item returns the signed item of a version.
 func (r *record) item(v *Version) (dht.Item, error) {
-	i := dht.Item{Value: v.Value, Mutable: true, Salt: r.Salt, Seq: v.Seq}
-	key, err := id.ParseHex32(r.Key)
+	i := dht.Item{Value: v.Value, Mutable: true, Seq: v.Seq}
+	l, err := r.link()
 	if err != nil || copy(i.Sig[:], v.Sig) != ed25519.SignatureSize {
 		return i, errors.New("the record of a publication has a version without a signature")
 	}
-	i.Key = key
+	i.Key, i.Salt = l.PublicKey, l.Salt
 	return i, nil
 }
 
@@ -294,11 +308,15 @@ func (f *folder) saveStamps(made *create.Made) error {
 // Published is one publication of a state directory.
 type Published struct {
 	Target     id.ID  // of its item in the DHT
-	Key        string // public, in hex
+	ItemSalt   []byte // of its item
+	Place      id.ID  // identifies it on this machine: the target of the item under Key and Salt, also of a private one
+	Private    bool
+	Key        string // the user's, public, in hex
 	KeyName    string
 	Salt       string
 	Path       string
 	Link       string
+	KeepLink   string        // of a private publication: keeps it alive without reading it
 	Watch      time.Duration // interval at which the path is watched, or 0
 	RolledBack bool          // the newest version is an earlier one
 	Ended      bool          // it is no longer published, and its history was kept
@@ -315,7 +333,11 @@ func (r *record) describe() (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
-	return Published{Target: dht.ItemTarget(key, r.Salt), Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link.String(),
+	keep := ""
+	if link.IsPrivate() {
+		keep = link.ToKeep().String()
+	}
+	return Published{Target: dht.ItemTarget(link.PublicKey, link.Salt), ItemSalt: link.Salt, Place: dht.ItemTarget(key, r.Salt), Private: link.IsPrivate(), KeepLink: keep, Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link.String(),
 		Watch: r.Watch, RolledBack: r.RolledBack, Ended: r.Ended, Versions: slices.Clone(r.Versions)}, nil
 }
 

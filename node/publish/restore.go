@@ -134,5 +134,5 @@ func (r *Reopened) resume(ctx context.Context, pub *Publication) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return pub.apply(ctx, &Config{Key: pub.key, Salt: pub.folder.file.Salt, Sharing: r.sharing, Overrule: r.overrule})
+	return pub.apply(ctx, &Config{Key: pub.user, Salt: pub.folder.file.Salt, Sharing: r.sharing, Overrule: r.overrule})
 }
