@@ -123,8 +123,10 @@ type PublicationEvent struct {
 	Link string // with the key
 	Seq  int64
 
-	// Of PublishedItem: Stored of the Nodes closest nodes returned the item.
+	// Of PublishedItem: Stored of the Nodes closest nodes returned the item. KeepLink keeps a
+	// private publication alive without reading it.
 	Stored, Nodes int
+	KeepLink      string
 
 	// Of FoundVersion: a peer has pushed the item; otherwise the DHT had it.
 	Pushed bool

@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/hex"
 	"fmt"
 	"strings"
 )
@@ -23,8 +24,9 @@ const checksumLen = 3
 // textLen is the length of a secret in text form: the version and the base32 digits.
 const textLen = 1 + (SecretLen+checksumLen)*8/5
 
-// saltLen is the length of the salt of an item, which BEP 44 limits to 64 bytes.
-const saltLen = 20
+// saltLen is the length of what the salt of an item is the hexadecimal form of: a salt is text
+// for many programs, and BEP 44 limits it to 64 bytes.
+const saltLen = 16
 
 // Kind says what a secret opens.
 type Kind uint8
@@ -131,8 +133,10 @@ func (s Secret) ToKeep() Secret {
 	return Secret{KeepAlive, [SecretLen]byte(derive(s.key[:], "keep", SecretLen))}
 }
 
-// Salt returns the salt of the item in the DHT.
-func (s Secret) Salt() []byte { return derive(s.keepKey(), "salt", saltLen) }
+// Salt returns the salt of the item in the DHT: 32 hexadecimal digits.
+func (s Secret) Salt() []byte {
+	return hex.AppendEncode(nil, derive(s.keepKey(), "salt", saltLen))
+}
 
 // keepKey returns the bytes of the secret to keep.
 func (s Secret) keepKey() []byte {

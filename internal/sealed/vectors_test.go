@@ -40,7 +40,7 @@ func vectors() map[string]string {
 		"x.read":        s.Text(),
 		"K":             hex.EncodeToString(s.keepKey()),
 		"x.keep":        s.ToKeep().Text(),
-		"salt":          hex.EncodeToString(s.Salt()),
+		"salt":          string(s.Salt()),
 		"public key":    hex.EncodeToString(s.SigningKey(seed[:]).Public().(ed25519.PublicKey)),
 		"sealed value":  hex.EncodeToString(value),
 		"torrent name":  k.TorrentName(),

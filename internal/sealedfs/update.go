@@ -22,7 +22,7 @@ type Copy struct {
 	Dir    string         // the folder to which the folder of blobs belongs
 	// Before is Info of the Update that was the last to write to Dir, and was complete; or nil.
 	// Files with the same path and merkle root are not encrypted again.
-	Before   *metainfo.Info
+	Before *metainfo.Info
 	// Changing, if not nil, is called before the first change to the folder of blobs, which fails
 	// with its error.
 	Changing func() error

@@ -65,7 +65,7 @@ func (a *api) job(j *daemon.Job) *view.Job {
 	}
 	switch r := s.Result.(type) {
 	case publish.Outcome:
-		o.InfoHash, o.Link, o.Seq = r.InfoHash.String(), r.Link, &r.Seq
+		o.InfoHash, o.Link, o.KeepLink, o.Seq = r.InfoHash.String(), r.Link, r.KeepLink, &r.Seq
 		o.Unchanged, o.WasShared = r.IsUnchanged, r.WasShared
 	case []doctor.Finding:
 		for i := range r {

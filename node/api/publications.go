@@ -51,6 +51,7 @@ type PublishBody struct {
 	PieceLength int64    `json:"piece_length,omitempty" minimum:"0" doc:"A power of two between 16 KiB and 512 MiB; by default by size. Needs format."`
 	WebSeeds    []string `json:"web_seeds,omitempty" doc:"URLs of HTTP mirrors of the content; by default those of the last time."`
 	Overrule    bool     `json:"overrule,omitempty" doc:"Continue from a version that another machine has published under the key."`
+	Secret      bool     `json:"secret,omitempty" doc:"Make it a private publication, which only those can read who have the secret in its link. One that is private stays so; one that is public cannot become private."`
 }
 
 type rollbackInput struct {
@@ -104,7 +105,7 @@ func (a *api) addPublications() {
 
 // request returns the request of the daemon.
 func (b *PublishBody) request() daemon.PublishRequest {
-	r := daemon.PublishRequest{Key: b.Key, Salt: b.Salt, Path: b.Path, Watch: seconds(b.Watch), WebSeeds: b.WebSeeds, Overrule: b.Overrule}
+	r := daemon.PublishRequest{Key: b.Key, Salt: b.Salt, Path: b.Path, Watch: seconds(b.Watch), WebSeeds: b.WebSeeds, Overrule: b.Overrule, Secret: b.Secret}
 	if b.Format != "" {
 		format := map[string]metainfo.Format{"v1": metainfo.V1, "v2": metainfo.V2, "hybrid": metainfo.Hybrid}[b.Format]
 		r.Options = &node.ShareOptions{Format: format, PieceLength: b.PieceLength}
@@ -142,7 +143,7 @@ func publication(p *publish.Publication) *view.History {
 // HistoryOf returns the object of a recorded publication.
 func HistoryOf(what *publish.Published) *view.History {
 	o := &view.History{PublicKey: what.Key, Name: what.KeyName, Salt: what.Salt, Path: what.Path, Link: what.Link, Target: what.Target.String(), Watch: what.Watch.Seconds(),
-		Ended: what.Ended, Versions: []view.PastVersion{}}
+		Ended: what.Ended, Private: what.Private, KeepLink: what.KeepLink, Versions: []view.PastVersion{}}
 	for _, v := range what.Versions {
 		o.Versions = append(o.Versions, view.PastVersion{Seq: v.Seq, InfoHash: v.InfoHash, InfoHashV2: v.InfoHashV2, Name: v.Name, Size: v.Size, FileCount: v.Files,
 			Time: v.Time.Format(time.RFC3339Nano)})
@@ -166,7 +167,7 @@ func (a *api) getPublication(ctx context.Context, in *publicationInput) (*struct
 		defer cancel()
 		var g dht.GetReport
 		what := p.Describe()
-		if g, err = a.Holders(ctx, what.Target, what.Salt); err != nil {
+		if g, err = a.Holders(ctx, what.Target, what.ItemSalt); err != nil {
 			return nil, a.problem(err)
 		}
 		o.Holders = view.HoldersOf(&g)

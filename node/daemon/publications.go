@@ -165,6 +165,7 @@ type PublishRequest struct {
 	Options  *node.ShareOptions // nil: those of the last time
 	WebSeeds []string           // nil: those of the last time
 	Overrule bool               // continue from a version that another machine has published
+	Secret   bool               // make it a private publication
 }
 
 // Publish starts a job that publishes a file or folder under a key, as a new version if the
@@ -187,7 +188,7 @@ func (d *Daemon) Publish(ctx context.Context, r PublishRequest) (*Job, error) {
 		return nil, err
 	}
 	cfg := publish.Config{Key: key, KeyName: r.Key, Salt: []byte(r.Salt), Path: path, Options: r.Options, WebSeeds: r.WebSeeds,
-		Sharing: d.sharing(), Overrule: r.Overrule, Watch: r.Watch}
+		Sharing: d.sharing(), Overrule: r.Overrule, Watch: r.Watch, Secret: r.Secret}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -205,9 +206,9 @@ func (d *Daemon) Publish(ctx context.Context, r PublishRequest) (*Job, error) {
 
 // publish publishes under a key and salt that may be published already.
 func (d *Daemon) publish(ctx context.Context, cfg publish.Config) (*publish.Publication, error) {
-	target := dht.ItemTarget([ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey)), cfg.Salt)
+	place := dht.ItemTarget([ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey)), cfg.Salt)
 	for _, p := range d.Publications() {
-		if p.Describe().Target == target {
+		if p.Describe().Place == place {
 			return p, p.Apply(ctx, cfg)
 		}
 	}
@@ -260,12 +261,12 @@ func (d *Daemon) Unpublish(ctx context.Context, name string, keepHistory bool) e
 }
 
 // Holders asks the DHT which nodes hold the item of a publication, and in which version.
-func (d *Daemon) Holders(ctx context.Context, target id.ID, salt string) (dht.GetReport, error) {
+func (d *Daemon) Holders(ctx context.Context, target id.ID, salt []byte) (dht.GetReport, error) {
 	items, err := d.node.Items()
 	if err != nil {
 		return dht.GetReport{}, err
 	}
-	return items.Get(ctx, target, []byte(salt), nil)
+	return items.Get(ctx, target, salt, nil)
 }
 
 // Key is the public part of a publishing key of this machine.

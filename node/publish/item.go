@@ -88,8 +88,10 @@ func (p *Publication) republished(r dht.RepublishReport, _ error) {
 func (p *Publication) reportHolders(stored, nodes int) {
 	p.mu.Lock()
 	p.seen.reported, p.seen.held = true, stored > 0
+	last := p.folder.file.last()
 	e := node.Event{Kind: node.PublishedItem,
-		Publication: &node.PublicationEvent{Link: p.link(), Seq: p.folder.file.last().Seq, Stored: stored, Nodes: nodes}}.About(p.Torrent())
+		Publication: &node.PublicationEvent{Link: p.link(), KeepLink: p.keepLink(), Seq: last.Seq, Stored: stored, Nodes: nodes}}.About(p.Torrent())
+	e.Name = last.Name // the torrent of a private publication has another one
 	p.mu.Unlock()
 	p.publisher.node.Emit(e)
 }

@@ -49,6 +49,7 @@ type Publication struct {
 // Outcome is what publishing has led to.
 type Outcome struct {
 	Link     string // with the key
+	KeepLink string // of a private publication: keeps it alive without reading it
 	Seq      int64  // of the newest version
 	InfoHash id.ID  // of its torrent
 	// IsUnchanged says that the newest version had this content before, so that no version was made.
@@ -86,6 +87,18 @@ func (p *Publication) link() string {
 		panic(err) // the record holds a valid key
 	}
 	return link.String()
+}
+
+// keepLink returns the link that keeps a private publication alive; "" for a public one.
+func (p *Publication) keepLink() string {
+	link, err := p.folder.file.link()
+	if err != nil {
+		panic(err) // the record holds a valid key
+	}
+	if !link.IsPrivate() {
+		return ""
+	}
+	return link.ToKeep().String()
 }
 
 // Torrent returns the torrent of the newest version.
@@ -325,7 +338,7 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	// The peers of the previous version learn of the new one while the DHT does.
 	p.pushes.Push(item)
 	p.mu.Lock()
-	p.outcome = Outcome{Link: p.link(), Seq: item.Seq, InfoHash: p.Torrent().InfoHash(), IsUnchanged: !fresh, WasShared: wasShared}
+	p.outcome = Outcome{Link: p.link(), KeepLink: p.keepLink(), Seq: item.Seq, InfoHash: p.Torrent().InfoHash(), IsUnchanged: !fresh, WasShared: wasShared}
 	p.seen.reported, p.seen.held = false, false
 	p.mu.Unlock()
 	justPut := fresh && p.put(ctx, item, cas)

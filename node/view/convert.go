@@ -61,7 +61,7 @@ func Event(e *node.Event, hint func(error) string) Object {
 	case node.Removed:
 		return &Removed{h}
 	case node.PublishedItem:
-		return &Published{h, p.Link, p.Seq, p.Stored, p.Nodes}
+		return &Published{h, p.Link, p.Seq, p.Stored, p.Nodes, p.KeepLink}
 	case node.FoundVersion:
 		return &Version{h, p.Link, p.Seq, foundBy(p.Pushed)}
 	case node.SwitchedVersion:

@@ -12,6 +12,7 @@ type Named struct {
 	InfoHashV2  string   `json:"infohash_v2,omitempty"`
 	PublicKey   string   `json:"public_key,omitempty"`
 	Salt        string   `json:"salt,omitempty"`
+	Secret      string   `json:"secret,omitempty"` // of the link of a private publication: read, or keep to keep it alive without reading it
 	Name        string   `json:"name"`
 	Spelled     string   `json:"spelled,omitempty"` // the name in the torrent, if it differs
 	Size        *int64   `json:"size,omitempty"`
@@ -103,9 +104,11 @@ type History struct {
 	Salt      string        `json:"salt,omitempty"`
 	Path      string        `json:"path"`
 	Link      string        `json:"link"`
-	Target    string        `json:"target,omitempty"`  // of its item in the DHT
-	Watch     float64       `json:"watch_s,omitempty"` // interval at which a daemon watches the path
-	Ended     bool          `json:"ended,omitempty"`   // no longer published
+	Target    string        `json:"target,omitempty"`    // of its item in the DHT
+	Watch     float64       `json:"watch_s,omitempty"`   // interval at which a daemon watches the path
+	Ended     bool          `json:"ended,omitempty"`     // no longer published
+	Private   bool          `json:"private,omitempty"`   // only those who have the secret in the link can read it
+	KeepLink  string        `json:"keep_link,omitempty"` // of a private publication: keeps it alive without reading it
 	Versions  []PastVersion `json:"versions"`
 	Connected *int          `json:"connected,omitempty"` // peers to which new versions are pushed; missing if it is not published now
 	Holders   []Holder      `json:"holders,omitempty"`   // DHT nodes that hold its item
@@ -144,7 +147,8 @@ type Job struct {
 	Done     int64     `json:"done"`  // bytes
 	Total    int64     `json:"total"` // bytes; 0 if it does not count any
 	Fault    *Fault    `json:"fault,omitempty"`
-	Link     string    `json:"link,omitempty"` // of publish and rollback: what is published
+	Link     string    `json:"link,omitempty"`      // of publish and rollback: what is published
+	KeepLink string    `json:"keep_link,omitempty"` // of a private publication: keeps it alive without reading it
 	Seq      *int64    `json:"seq,omitempty"`
 	Findings []Finding `json:"findings,omitempty"` // of doctor
 

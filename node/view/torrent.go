@@ -159,6 +159,8 @@ type Published struct {
 	Seq   int64  `json:"seq"`
 	Kept  int    `json:"kept"`  // nodes that returned it
 	Nodes int    `json:"nodes"` // the number of closest nodes
+
+	KeepLink string `json:"keep_link,omitempty"` // of a private publication: keeps it alive without reading it
 }
 
 // Version is a version of a publication.

@@ -50,6 +50,9 @@ func (p *Publish) Run(ctx context.Context) error {
 			}
 			p.App.Say("%s: version %d is published%s", p.Body.Key, *j.Seq, unchanged)
 			p.App.Result("%s", report.Exact(j.Link))
+			if j.KeepLink != "" {
+				p.App.Say("to keep it alive without reading it:\n%s", report.Exact(j.KeepLink))
+			}
 		}
 		if j.WasShared {
 			p.describeTorrent(ctx, rep, j.InfoHash)

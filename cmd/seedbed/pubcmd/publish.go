@@ -51,6 +51,9 @@ Without --key it is the same as seedbed seed.
 The key is created if it does not exist. One key can publish several things, each
 with its own --salt.
 
+With --secret, only those can read it who have the secret in the link; a second link
+is for machines that help to keep it alive, and cannot read it. See docs/privacy.md.
+
 If another seedbed process publishes under the key, --rollback asks that process to do
 the rollback, prints the result and exits.
 
@@ -116,6 +119,7 @@ restarts; the command exits when that is done. See seedbed publications.`,
 	m.Add(cmd)
 	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
 	fs.StringVar(&p.salt, "salt", "", "`TEXT` that distinguishes several publications of one key")
+	fs.BoolVar(&p.secret, "secret", false, "encrypt it: only those who have its link can read it")
 	fs.BoolVar(&p.watch, "watch", false, "publish changes once the folder has stopped changing")
 	p.every = 2 * time.Second
 	fs.Var(option.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often")
@@ -141,6 +145,7 @@ type publishing struct {
 	dnsRecord string // a domain
 	rollback  int64
 	overrule  bool
+	secret    bool
 }
 
 // handOver has a running daemon publish.
@@ -152,13 +157,13 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 		return exit.Misuse(errors.New("a daemon publishes under a key: give --key NAME, or share the file with seedbed add"))
 	}
 	format := []string{"v1", "v2", "hybrid"}
-	if err := t.Misfit(cmd, append(format, "piece-length", "web-seed", "key", "salt", "watch", "watch-every", "rollback", "overrule")...); err != nil {
+	if err := t.Misfit(cmd, append(format, "piece-length", "web-seed", "key", "salt", "secret", "watch", "watch-every", "rollback", "overrule")...); err != nil {
 		return err
 	}
 	if p.key != "" && p.path == "" && p.rollback == 0 && p.watch {
 		return exit.Misuse(errors.New("--watch needs the path"))
 	}
-	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: m.WebSeeds, Overrule: p.overrule}
+	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: m.WebSeeds, Overrule: p.overrule, Secret: p.secret}
 	if body.Path, err = t.Dir(p.path); err != nil {
 		return err
 	}
@@ -190,6 +195,12 @@ func (p *publishing) parseArgs(cmd *cobra.Command, args []string) error {
 	switch {
 	case underKey && slices.ContainsFunc(torrentFileFlags, changed):
 		return exit.Misuse(fmt.Errorf("--%s cannot be used with --key: they only affect a .torrent file, which followers do not get", strings.Join(torrentFileFlags, ", --")))
+	case p.secret && p.key == "":
+		return exit.Misuse(errors.New("--secret needs --key NAME: what is private is published under a key"))
+	case p.secret && (changed("v1") || changed("hybrid")):
+		return exit.Misuse(errors.New("--secret makes a v2 torrent: leave out --v1 and --hybrid"))
+	case p.secret && (changed("web-seed") || changed("source")):
+		return exit.Misuse(errors.New("--secret cannot be combined with --web-seed or --source: mirrors would have to serve the files unencrypted, and a source would identify the publisher"))
 	case changed("watch") && !underKey:
 		return exit.Misuse(errors.New("--watch needs --key: a link without a key always leads to the same content"))
 	case p.all && (len(args) > 0 || p.key != ""):
@@ -231,7 +242,7 @@ func (p *publishing) publishOne(ctx context.Context, o *node.ShareOptions) error
 		}
 	}
 	cfg := publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: p.path, Options: o,
-		WebSeeds: p.webSeeds, Sharing: p.sharing(), Rollback: p.rollback, Overrule: p.overrule}
+		WebSeeds: p.webSeeds, Sharing: p.sharing(), Rollback: p.rollback, Overrule: p.overrule, Secret: p.secret}
 	if p.watch {
 		cfg.Watch = p.every
 	}

@@ -129,7 +129,11 @@ func publishedLine(name string, p *objects.Published) styled {
 	case p.Kept == p.Nodes:
 		where = fmt.Sprintf("stored on all %d closest DHT nodes", p.Nodes)
 	}
-	return text("%s: version %d published, %s\n%s", name, p.Seq, where, Exact(p.Link))
+	line := text("%s: version %d published, %s\n%s", name, p.Seq, where, Exact(p.Link))
+	if p.KeepLink != "" {
+		line += text("\nto keep it alive without reading it:\n%s", Exact(p.KeepLink))
+	}
+	return line
 }
 
 func prefixed(name, s string) styled {

@@ -16,6 +16,7 @@ import (
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/sealed"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -118,6 +119,7 @@ func showLink(l *magnet.Link) shown {
 	}
 	if l.HasPublicKey {
 		v.PublicKey, v.Salt = l.PublicKey.String(), string(l.Salt)
+		v.Secret = [...]string{sealed.None: "", sealed.KeepAlive: "keep", sealed.Read: "read"}[l.Secret.Kind()]
 	}
 	if l.Length > 0 {
 		v.Size = &l.Length
@@ -179,6 +181,10 @@ func (v shown) print(w io.Writer) error {
 	row("v2", v.InfoHashV2)
 	row("key", v.PublicKey)
 	row("salt", v.Salt)
+	row("secret", map[string]string{
+		"read": "to read: this link opens the names and the content of a private publication",
+		"keep": "to keep alive: this link opens neither the names nor the content of a private publication",
+	}[v.Secret])
 	if v.Size != nil {
 		row("size", fmt.Sprintf("%s (%d bytes)", report.Size(*v.Size), *v.Size))
 	}
