@@ -119,12 +119,12 @@ func TestPrivateUpdatesReadOnlyWhatChanged(t *testing.T) {
 				last, phases = total, append(phases, total)
 			}
 		}
-		made, spec, err := p.makePrivate(t.Context())
-		if err != nil {
+		if _, _, err := p.makePrivate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		settle()
-		if made, _, err = p.makePrivate(t.Context()); err != nil { // now the stamps of the blobs are known
+		made, spec, err := p.makePrivate(t.Context()) // now the stamps of the blobs are known
+		if err != nil {
 			t.Fatal(err)
 		}
 		f.file.Versions = append(f.file.Versions, Version{Seq: int64(len(f.file.Versions) + 1), InfoHash: made.Info.Hash.String(), InfoHashV2: hexV2(made.Info)})
