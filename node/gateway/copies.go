@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 	"seedbed/magnet"
 	"seedbed/node"
 	"seedbed/node/tree"
@@ -71,14 +72,20 @@ func openCopies(cfg *Config) (*copies, error) {
 	return c, nil
 }
 
-// open returns the version that a link names, and waits for its metadata.
-func (c *copies) open(ctx context.Context, link *magnet.Link, peers []string) (*held, error) {
+// open returns the version that a link names, and waits for its metadata. secret is that of a
+// private publication.
+func (c *copies) open(ctx context.Context, link *magnet.Link, secret sealed.Secret, peers []string) (*held, error) {
 	ih := link.InfoHash
 	t, err := c.torrent(link, peers)
 	if err != nil {
 		return nil, err
 	}
-	files, err := tree.Open(ctx, t)
+	var files *tree.Tree
+	if secret.CanRead() {
+		files, err = tree.OpenSealed(ctx, t, secret.Keys())
+	} else {
+		files, err = tree.Open(ctx, t)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -58,6 +59,9 @@ type Config struct {
 	// Allow reports whether a publication may be served; nil allows all.
 	Allow func(Address) bool
 	Log   *slog.Logger // nil disables logging
+	// Private has the links to read the private publications that are served (docs/privacy.md).
+	// Their secrets are not part of any address.
+	Private []*magnet.Link
 }
 
 // Library finds the newest versions of publications, and keeps copies of what is read. It is a Source.
@@ -282,10 +286,14 @@ func (l *Library) find(ctx context.Context, a Address, known *Version) (*Version
 		return nil, nil, nil
 	}
 	version, err := mutable.Read(link, g.Item.Value)
+	if errors.Is(err, mutable.ErrPrivate) {
+		return nil, nil, &Failure{Code: http.StatusForbidden, Retry: 30, Title: "Private", Text: "This publication is private, and the gateway does not have its secret.",
+			Hint: "Start the gateway with the link to read it as an argument."}
+	}
 	if err != nil {
 		return nil, nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", a)}
 	}
-	c, err := l.copies.open(ctx, mutable.Pin(link, version.InfoHash), l.cfg.Peers)
+	c, err := l.copies.open(ctx, mutable.Pin(link, version.InfoHash), link.Secret, l.cfg.Peers)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
@@ -299,7 +307,13 @@ func (l *Library) link(ctx context.Context, a Address) (*magnet.Link, error) {
 		if a.Salt != "" {
 			salt = []byte(a.Salt)
 		}
-		return mutable.Link(a.Key, salt, ""), nil
+		link := mutable.Link(a.Key, salt, "")
+		for _, private := range l.cfg.Private {
+			if private.PublicKey == link.PublicKey && bytes.Equal(private.Salt, link.Salt) {
+				return private, nil
+			}
+		}
+		return link, nil
 	}
 	if l.cfg.Names == nil {
 		return nil, &Failure{Code: http.StatusNotFound, Title: "Names are not supported", Text: "This gateway does not resolve names.", Hint: "Use the address with the public key."}

@@ -16,6 +16,7 @@ import (
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/internal/option"
 	"seedbed/internal/userfile"
+	"seedbed/magnet"
 	"seedbed/node"
 	"seedbed/node/gateway"
 	"seedbed/node/view"
@@ -45,8 +46,8 @@ The newest version is served. Only the files that are read are fetched, they are
 before they are sent, and they arrive while the rest is still being fetched. Copies are
 kept in the state directory, up to --cache-size.
 
-The addresses of the publications that are given as arguments are printed. Runs until
-Ctrl-C.
+The addresses of the publications that are given as arguments are printed. A private
+publication is served only if the link to read it is given. Runs until Ctrl-C.
 
 With --public, other machines may read too: publications are at KEY.DOMAIN, and those with
 a name in --allow at that name. A reverse proxy provides HTTPS.`,
@@ -98,12 +99,19 @@ func parseProxy(s string) (netip.Prefix, error) {
 // run runs the gateway until ctx ends.
 func run(ctx context.Context, a *app.App, f *flags, args []string) error {
 	var shown []gateway.Address
+	var private []*magnet.Link
 	for _, arg := range args {
 		address, err := gateway.ParseAddress(arg)
 		if err != nil {
 			return exit.Misuse(err)
 		}
 		shown = append(shown, address)
+		if l, err := magnet.Parse(arg); err == nil && l.Secret.CanRead() {
+			private = append(private, l)
+		}
+	}
+	if f.isPublic && len(private) > 0 {
+		return exit.Misuse(errors.New("--public cannot be used with the link to read a private publication: everyone could read it"))
 	}
 	cfg, err := f.NodeConfig(ctx)
 	if err != nil {
@@ -121,6 +129,7 @@ func run(ctx context.Context, a *app.App, f *flags, args []string) error {
 	}
 	return a.WithNode(ctx, cfg, func(ctx context.Context, n *node.Node) error {
 		g.Node, g.Dir, g.Log = n, filepath.Join(n.StateDir(), "gateway"), a.Logger()
+		g.Private = private
 		s, err := gateway.Open(g)
 		if err != nil {
 			return err

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/filetest"
+	"seedbed/internal/nodetest"
+	"seedbed/internal/simnet"
+	"seedbed/magnet"
+	"seedbed/node/publish"
+)
+
+// A private publication is served, decrypted, if the gateway has its link to read. Without it, the
+// answer says what is missing. The address has no secret.
+func TestPrivatePublications(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 10 * time.Millisecond})
+		nodetest.Ring(t, n, 8)
+		dir := nodetest.Site(t, 3)
+		page := filetest.RandomBytes("page", 100_000)
+		filetest.Write(t, filepath.Join(dir, "index.html"), page)
+		p, err := publish.New(nodetest.Start(t, n, 1, nodetest.Boot(100)).Node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub, err := p.Publish(t.Context(), publish.Config{Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), KeyName: "k", Path: dir, Secret: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, err := magnet.Parse(pub.Link())
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := AddressOf(link)
+		if host := address.Host("localhost"); strings.Contains(host, link.Secret.Text()[1:20]) {
+			t.Errorf("the address shows the secret: %s", host)
+		}
+		library := func(num int, private ...*magnet.Link) *Library {
+			l, err := OpenLibrary(Config{Node: nodetest.Start(t, n, num, nodetest.Boot(101)).Node, Dir: t.TempDir(), Private: private})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		v, done, err := library(2, link).Newest(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		f, err := v.Tree.Open(t.Context(), "index.html")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, page) || v.Tree.Name() != "site" {
+			t.Errorf("%d bytes of %s, %v", len(got), v.Tree.Name(), err)
+		}
+		var failure *Failure
+		if _, _, err := library(3).Newest(t.Context(), address); !errors.As(err, &failure) || failure.Code != http.StatusForbidden {
+			t.Errorf("without the link: %v", err)
+		}
+	})
+}
