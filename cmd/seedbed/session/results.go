@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -63,13 +64,13 @@ func (early *earlyEvents) takeUntil(added <-chan struct{}, events *node.Subscrip
 
 // noteAll updates the results with the events that wait, and reports what they bring about. It returns
 // whether the session is over, and its result.
-func (s *Session) noteAll(now *results, n *node.Node) (isOver bool, result error) {
+func (s *Session) noteAll(ctx context.Context, now *results, n *node.Node) (isOver bool, result error) {
 	unsettled, complete := len(now.open), len(now.complete)
 	for _, torrent := range s.early.complete {
-		now.settle(now.open[torrent], nil)
+		s.complete(ctx, now, now.open[torrent])
 	}
 	for _, e := range slices.Concat(s.early.others, s.events.Take()) {
-		s.note(now, e, n)
+		s.note(ctx, now, e, n)
 	}
 	s.early = earlyEvents{}
 	for _, t := range now.complete[complete:] {
@@ -96,15 +97,15 @@ func (s *Session) noteAll(now *results, n *node.Node) (isOver bool, result error
 }
 
 // note updates the results with an event.
-func (s *Session) note(now *results, e node.Event, n *node.Node) {
+func (s *Session) note(ctx context.Context, now *results, e node.Event, n *node.Node) {
 	if e.Kind == node.Missed {
-		s.resync(now, n)
+		s.resync(ctx, now, n)
 		return
 	}
 	t := now.open[e.InfoHash]
 	switch e.Kind {
 	case node.Complete:
-		now.settle(t, nil)
+		s.complete(ctx, now, t)
 	case node.Metadata:
 		if s.MetadataOnly {
 			now.settle(t, nil)
@@ -122,13 +123,13 @@ func (s *Session) note(now *results, e node.Event, n *node.Node) {
 }
 
 // resync updates the results from the node after events were missed.
-func (s *Session) resync(now *results, n *node.Node) {
+func (s *Session) resync(ctx context.Context, now *results, n *node.Node) {
 	running := n.Torrents()
 	now.sharing = len(running)
 	for _, t := range now.open {
 		select {
 		case <-t.Done():
-			now.settle(t, nil)
+			s.complete(ctx, now, t)
 		default:
 			if !slices.Contains(running, t) {
 				now.settle(t, fmt.Errorf("%s has ended", t.Name()))

@@ -61,6 +61,7 @@ type Session struct {
 	// the node is closed.
 	Serve func(*node.Torrent, *report.Feed) (over <-chan error, stop func())
 
+	sealed map[id.ID]*sealedTorrent // of private publications
 	over   <-chan error
 	given  map[string]bool // torrents of Specs
 	rep    *report.Feed
@@ -94,6 +95,9 @@ func (s *Session) Run(ctx context.Context) error {
 		defer s.App.ReloadOnHangup(app.SettingsOf(n))()
 		goal := s.runWith(ctx, n)
 		err = s.App.CloseNode(n)
+		if !s.Stay {
+			err = errors.Join(err, s.deleteSealed())
+		}
 		if s.Stay && goal == nil { // nothing is left but sharing
 			return app.WarnOfChanges(err, rep)
 		}
@@ -169,6 +173,9 @@ func (s *Session) resolve(ctx context.Context, n *node.Node) error {
 		switch {
 		case err == nil:
 			s.Specs[i].Link = link
+			if err := s.seal(&s.Specs[i], l); err != nil {
+				return err
+			}
 			s.rep.Event(node.Event{Kind: node.FoundVersion, Publication: &node.PublicationEvent{
 				Link: l.String(), Seq: version.Number, InfoHash: link.InfoHash.String()}})
 		case errors.Is(err, context.DeadlineExceeded):
@@ -311,7 +318,7 @@ func (s *Session) wait(ctx context.Context, n *node.Node) error {
 	s.rep.Tick(n, report.All(s.torrents))
 	s.rep.Follow(n, s.present)
 	for {
-		if isOver, err := s.noteAll(&now, n); isOver {
+		if isOver, err := s.noteAll(ctx, &now, n); isOver {
 			return err
 		}
 		if now.settled {
