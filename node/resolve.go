@@ -10,7 +10,6 @@ import (
 	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/delegation"
-	"seedbed/magnet/mutable"
 )
 
 const (
@@ -39,7 +38,7 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, deleg
 			return nil, delegation.Version{}, err
 		}
 		if v, ok := j.Newest(); ok {
-			return mutable.Pin(l, v.InfoHash), v, nil
+			return v.Pin(l), v, nil
 		}
 		if rejected != nil {
 			return nil, delegation.Version{}, rejected
@@ -57,4 +56,19 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, deleg
 		}
 		pause *= 2
 	}
+}
+
+// VersionAt returns the link to version seq of the publication l, whose newest version is given. The
+// error is a Fault if the item of the newest version does not name that version.
+func VersionAt(l *magnet.Link, newest *delegation.Version, seq int64) (*magnet.Link, error) {
+	v := newest.Version
+	v.Seq = newest.Number
+	if at, ok := v.At(l, seq); ok {
+		return at, nil
+	}
+	what := fmt.Errorf("version %d is not among the %s that version %d names", seq, count(len(v.Earlier), "earlier version"), newest.Number)
+	if seq > newest.Number {
+		what = fmt.Errorf("there is no version %d yet: the newest one is %d", seq, newest.Number)
+	}
+	return nil, &Fault{Kind: FaultVanished, Err: what, hint: "seedbed show --history lists the versions that can be asked for"}
 }

@@ -238,13 +238,14 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	publication, _ := published["published"]["link"].(string)
 	at := o.publish(in("site"))
 	o.online("current", exit.OK, "follow", publication, "-d", in("followed"), "--state", in("follower"), "--peer", at)
+	o.run("", exit.OK, "follow", "--history", in("followed"), "--state", in("follower"))
 	o.online("", exit.OK, "publish", "--rollback", "1", "--key", "site")
 
 	visit := []string{"--listen", "127.0.0.1:0", "--bootstrap", boot, "--state", in("visits")}
 	for _, args := range [][]string{
 		{"dht", "find-node", strings.Repeat("0", 40)}, {"dht", "get-peers", shared.InfoHash().String(), "--scrape"},
 		{"dht", "announce", shared.InfoHash().String()}, {"dht", "put", "one", "--key", in("key"), "--new-key"}, {"dht", "nodes"}, {"dht", "sample"},
-		{"show", publication},
+		{"show", publication}, {"show", publication, "--diff", "1..1"},
 	} {
 		o.run("", exit.OK, slices.Concat(args, visit)...)
 	}

@@ -46,6 +46,13 @@ func TestAPublicationHasAName(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(name, "current", "site", "index.html")); string(b) != "hello" {
 		t.Errorf("%q, %v", b, err)
 	}
+	if got := o.run("", exit.OK, "follow", "--history", name, "--state", "reader")["follow_history"]; got["versions"] == nil {
+		t.Errorf("the versions of a name: %v", got)
+	}
+	if got := run("", exit.OK, "get", name, "--at", "1", "-d", "first"); got["complete"] == nil {
+		t.Errorf("version 1 of a name: %v", got)
+	}
+	run("", exit.NotFound, "get", name, "--at", "2", "-d", "second")
 
 	zone.Set(record, other)
 	said := run("", exit.Unknown, "follow", name)["error"]

@@ -22,7 +22,7 @@ var (
 // names returns an item of the master: a statement in which version number is the torrent ih.
 func names(seq, number int64, ih byte, keys ...id.ID32) Item {
 	d := mutable.Delegation{Keys: keys, Expiry: start.Add(90 * 24 * time.Hour), Number: number}
-	return Item{Key: master, Seq: seq, Value: d.Value(id.ID{ih})}
+	return Item{Key: master, Seq: seq, Value: (&mutable.Version{InfoHash: id.ID{ih}, Delegation: &d}).Value()}
 }
 
 // version returns an item that names the torrent ih and makes no statement.
@@ -134,7 +134,7 @@ func TestExpiry(t *testing.T) {
 	check(t, again, time.Time{}, step{names(1, 4, 4, work, home), nil, 4, 4}, step{version(work, 6, 6), nil, 6, 6})
 	d := mutable.Delegation{Keys: []id.ID32{work}, Expiry: late.Add(time.Hour), Number: 6}
 	check(t, j, late,
-		step{Item{Key: master, Seq: 2, Value: d.Value(id.ID{6})}, nil, 6, 6},
+		step{Item{Key: master, Seq: 2, Value: (&mutable.Version{InfoHash: id.ID{6}, Delegation: &d}).Value()}, nil, 6, 6},
 		step{version(work, 7, 7), nil, 7, 7},
 	)
 }

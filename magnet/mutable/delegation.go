@@ -28,16 +28,6 @@ type Delegation struct {
 	Number int64
 }
 
-// Value returns the value of an item with the statement. It names the torrent with this
-// infohash (BEP 46), or none if infohash is zero.
-func (d *Delegation) Value(infohash id.ID) bencode.Value {
-	dst := d.appendEntry([]byte{'d'})
-	if !infohash.IsZero() {
-		dst = bencode.AppendBytes(bencode.AppendString(dst, "ih"), infohash[:])
-	}
-	return append(dst, 'e')
-}
-
 // appendEntry appends the entry "d" of a value.
 func (d *Delegation) appendEntry(dst []byte) []byte {
 	dst = append(bencode.AppendString(dst, "d"), 'd')

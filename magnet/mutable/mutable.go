@@ -13,6 +13,7 @@ package mutable
 import (
 	"crypto/ed25519"
 	"errors"
+	"time"
 
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
@@ -34,11 +35,48 @@ const sealedKey = "sb"
 // ErrNoTorrent reports that the value of an item does not name a torrent.
 var ErrNoTorrent = errors.New(`the item does not name a torrent: it has no 20-byte infohash under "ih" (BEP 46)`)
 
-// Value returns the value of an item that names a torrent. BEP 46: the infohash is under
-// "ih". A v2-only torrent has its infohash truncated to 20 bytes there.
-func Value(info *metainfo.Info) bencode.Value {
-	dst := bencode.AppendBytes(bencode.AppendString([]byte{'d'}, "ih"), info.Hash[:])
-	return append(dst, 'e')
+// Version is what an item says.
+type Version struct {
+	Seq        int64   // its number, as its history says; 0 if it has none
+	InfoHash   id.ID   // of a v2-only torrent, truncated
+	InfoHashV2 id.ID32 // BEP 52; zero if the value does not have it
+
+	Signed  time.Time // when it was signed; the zero Time if that is not known
+	Earlier []Earlier // earlier versions, the newest first
+
+	// Delegation is the statement in the value, or nil. It counts only in an item that is
+	// signed with the key in the link.
+	Delegation *Delegation
+}
+
+// VersionOf returns the version seq that is the torrent info.
+func VersionOf(info *metainfo.Info, seq int64) Version {
+	return Version{Seq: seq, InfoHash: info.Hash, InfoHashV2: info.HashV2}
+}
+
+// Value returns the value of the item of a version. BEP 46: the infohash is under "ih". A v2-only
+// torrent has its infohash truncated to 20 bytes there. An item that only makes a statement has no
+// infohash. Three entries are ours: "d" is the statement; "h" is the history, unless Seq is 0 (see
+// appendHistory); and "i2" is the complete v2 infohash, so that followers can use the v2 side of a
+// hybrid torrent from the first connection on. The value fits into an item, also after Seal: the
+// history has as many versions as the other entries leave room for.
+func (v *Version) Value() bencode.Value {
+	dst := []byte{'d'}
+	if v.Delegation != nil {
+		dst = v.Delegation.appendEntry(dst)
+	}
+	var hashes []byte
+	if !v.InfoHashV2.IsZero() {
+		hashes = bencode.AppendBytes(bencode.AppendString(hashes, "i2"), v.InfoHashV2[:])
+	}
+	if !v.InfoHash.IsZero() {
+		hashes = bencode.AppendBytes(bencode.AppendString(hashes, "ih"), v.InfoHash[:])
+	}
+	if v.Seq > 0 {
+		room := sealed.MaxValuePlain - len(dst) - len("1:h000:") - len(hashes) - len("e")
+		dst = bencode.AppendBytes(bencode.AppendString(dst, "h"), v.appendHistory(nil, min(room, maxHistory)))
+	}
+	return append(append(dst, hashes...), 'e')
 }
 
 // Seal returns the value of an item of the private publication with this secret, in place of the
@@ -82,14 +120,6 @@ func open(s sealed.Secret, v bencode.Value) (bencode.Value, error) {
 // maxDepth is the greatest depth of a sealed value.
 const maxDepth = 32
 
-// Version is what the value of an item says.
-type Version struct {
-	InfoHash id.ID // of a v2-only torrent, truncated
-	// Delegation is the statement in the value, or nil. It counts only in an item that is
-	// signed with the key in the link.
-	Delegation *Delegation
-}
-
 // Read reads the value of an item of the publication l. It ignores entries that it does not
 // know. It opens the value of a private publication with the secret in the link. If the value does
 // not name a torrent, the error is ErrNoTorrent, and the statement, if there is one, is returned even
@@ -105,21 +135,50 @@ func Read(l *magnet.Link, v bencode.Value) (Version, error) {
 	}
 	var version Version
 	for key, val := range v.Dict() {
+		b, ok := val.Bytes()
 		switch string(key) {
 		case "d":
 			version.Delegation = readDelegation(l, val)
 		case "ih":
-			b, ok := val.Bytes()
 			if !ok || len(b) != id.Len {
 				return Version{}, ErrNoTorrent
 			}
 			version.InfoHash = id.ID(b)
+		case "i2":
+			if ok && len(b) == len(version.InfoHashV2) {
+				version.InfoHashV2 = id.ID32(b)
+			}
+		case "h":
+			if ok {
+				version.readHistory(b)
+			}
 		}
 	}
 	if version.InfoHash.IsZero() {
 		return version, ErrNoTorrent
 	}
 	return version, nil
+}
+
+// At returns the link to version seq of the publication l, if that is v or one of its earlier
+// versions. The caller has set Seq to the number of the item.
+func (v *Version) At(l *magnet.Link, seq int64) (*magnet.Link, bool) {
+	if seq == v.Seq {
+		return v.Pin(l), true
+	}
+	for _, e := range v.Earlier {
+		if e.Seq == seq {
+			return Pin(l, e.InfoHash), true
+		}
+	}
+	return nil, false
+}
+
+// Pin returns a link to v, which is a version of the publication l, like the function Pin.
+func (v *Version) Pin(l *magnet.Link) *magnet.Link {
+	p := Pin(l, v.InfoHash)
+	p.V2, p.HasV2 = v.InfoHashV2, !v.InfoHashV2.IsZero()
+	return p
 }
 
 // Link returns the link of the publication under a key and a salt.

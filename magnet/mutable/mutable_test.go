@@ -16,7 +16,7 @@ import (
 func TestBEP46ValuesNameAnInfohash(t *testing.T) {
 	info := &metainfo.Info{Hash: id.ID{1, 2, 3}}
 	l := Link([32]byte{7}, nil, "")
-	if v, err := Read(l, Value(info)); err != nil || v.InfoHash != info.Hash {
+	if v, err := Read(l, valueOf(info)); err != nil || v.InfoHash != info.Hash {
 		t.Errorf("%v, %v", v, err)
 	}
 	for _, bad := range []string{"i1e", "de", "d2:ih3:abce", "d2:ihi1ee", "d2:ih20:\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00e"} {
@@ -47,7 +47,7 @@ func TestSealedValues(t *testing.T) {
 	secret := sealed.NewSecret([sealed.SecretLen]byte{1})
 	info := &metainfo.Info{Hash: id.ID{1, 2, 3}}
 	public := Link([32]byte{7}, nil, "")
-	v, err := Seal(secret, Value(info))
+	v, err := Seal(secret, valueOf(info))
 	if err != nil || bytes.Contains(v, info.Hash[:]) {
 		t.Fatalf("%q, %v", v, err)
 	}
@@ -64,7 +64,7 @@ func TestSealedValues(t *testing.T) {
 	}
 	wrong(public, v, ErrPrivate)
 	wrong(public.WithSecret(sealed.NewSecret([sealed.SecretLen]byte{2})), v, sealed.ErrValue)
-	wrong(public.WithSecret(secret), Value(info), ErrNotSealed)
+	wrong(public.WithSecret(secret), valueOf(info), ErrNotSealed)
 	for _, inner := range []string{"", "de", "i1e", "d2:ih20:aaaaaaaaaaaaaaaaaaaaex", strings.Repeat("l", 500)} {
 		v, err := Seal(secret, bencode.Value(inner))
 		if err != nil {
@@ -89,4 +89,9 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%q: %v, %v", b, version, err)
 		}
 	})
+}
+
+func valueOf(info *metainfo.Info) bencode.Value {
+	v := VersionOf(info, 1)
+	return v.Value()
 }

@@ -18,6 +18,7 @@ import (
 // InspectBody describes a torrent to show before it is added.
 type InspectBody struct {
 	Link    string   `json:"link,omitempty" maxLength:"262144" doc:"A magnet link, also one of a publication (xs=urn:btpk:), an infohash, or the domain name of a publication; or give torrent."`
+	At      int64    `json:"at,omitempty" minimum:"1" doc:"Of a publication: the number of the version to show, one of those in newest.versions; by default the newest."`
 	Torrent []byte   `json:"torrent,omitempty" doc:"The content of a .torrent file, in base64."`
 	Peers   []string `json:"peers,omitempty" doc:"HOST:PORT of peers to try first."`
 	Accept  bool     `json:"accept_change,omitempty" doc:"Pin the key that the name has now in place of the key that is pinned."`
@@ -36,8 +37,9 @@ func (a *api) addInspect() {
 		"To add what it has found without fetching it again, give POST /v1/torrents the number of the job as inspection. To cancel it, delete the job."
 	huma.Register(a.huma, o, func(_ context.Context, in *struct{ Body InspectBody }) (*startedJob, error) {
 		b := &in.Body
-		return a.started(a.Inspect(daemon.InspectRequest{Link: b.Link, Torrent: b.Torrent, Peers: b.Peers, AcceptChange: b.Accept, Within: seconds(b.Within)}))
+		return a.started(a.Inspect(daemon.InspectRequest{Link: b.Link, At: b.At, Torrent: b.Torrent, Peers: b.Peers, AcceptChange: b.Accept, Within: seconds(b.Within)}))
 	})
+	huma.Register(a.huma, operation(http.MethodGet, "/v1/jobs/{number}/diff", "compare-inspected", "Show which files differ between what two inspections have found", token.Read), a.inspectedDiff)
 	huma.Register(a.huma, operation(http.MethodGet, "/v1/jobs/{number}/files", "list-inspected-files", "List the files that an inspection has found", token.Read), a.inspectedFiles)
 }
 
@@ -56,6 +58,24 @@ func (a *api) inspectedFiles(_ context.Context, in *jobFilesInput) (*struct{ Bod
 		out.Files[k] = view.TorrentFile{Number: n, File: view.FileOf(&info.Files[index]), Selected: i.Link.Selects(index), Priority: node.PriorityName(node.PriorityNormal)}
 	}
 	return &struct{ Body FileList }{out}, nil
+}
+
+type jobDiffInput struct {
+	JobPath
+	From  int64 `query:"from" required:"true" doc:"The number of the job of the inspection to compare with, usually of an earlier version."`
+	Limit int   `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"The maximum number of files in the answer."`
+}
+
+func (a *api) inspectedDiff(_ context.Context, in *jobDiffInput) (*struct{ Body view.VersionDiff }, error) {
+	before, err := a.Inspected(in.From)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	after, err := a.Inspected(in.Number)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &struct{ Body view.VersionDiff }{view.DiffOf(in.From, in.Number, before.Torrent.Info, after.Torrent.Info, in.Limit)}, nil
 }
 
 // inspection returns the object of an inspection.
@@ -77,7 +97,7 @@ func (a *api) inspection(i *daemon.Inspection) *view.Inspection {
 			HolderCount: p.Holders, Followed: a.IsFollowed(p.Target)}
 		if p.Seq != 0 || !p.InfoHash.IsZero() {
 			seq := p.Seq
-			v.Seq, v.Current = &seq, p.InfoHash.String()
+			v.Seq, v.Current, v.Versions = &seq, p.InfoHash.String(), view.NamedVersions(seq, &p.Version.Version)
 		}
 		o.Version = v
 	}

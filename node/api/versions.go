@@ -13,6 +13,7 @@ import (
 	"seedbed/node/daemon/token"
 	"seedbed/node/follow"
 	"seedbed/node/publish"
+	"seedbed/node/view"
 )
 
 // FollowPath is the path parameter of operations on one follow.
@@ -25,29 +26,6 @@ type DiffRange struct {
 	From  int64 `query:"from" minimum:"1" required:"true" doc:"The number of the earlier version."`
 	To    int64 `query:"to" minimum:"1" required:"true" doc:"The number of the later version."`
 	Limit int   `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"The maximum number of files in the answer."`
-}
-
-// FileChange is a file that differs between two versions.
-type FileChange struct {
-	Change  string `json:"change" enum:"added,removed,changed,unknown" doc:"unknown means that the size is the same and that the hashes do not say whether the content is: two files share a piece, or the versions have other formats or piece lengths."`
-	Path    string `json:"path"`
-	OldSize int64  `json:"old_size" doc:"Bytes; 0 if it was added."`
-	Size    int64  `json:"size" doc:"Bytes; 0 if it was removed."`
-}
-
-// VersionDiff is how two versions differ. It is made from their metadata alone.
-type VersionDiff struct {
-	From    int64        `json:"from"`
-	To      int64        `json:"to"`
-	Files   []FileChange `json:"files" doc:"Sorted by path."`
-	More    bool         `json:"more" doc:"There are more files than the limit."`
-	Added   int          `json:"added"`
-	Removed int          `json:"removed"`
-	Changed int          `json:"changed"`
-	Unknown int          `json:"unknown"`
-	Same    int          `json:"same"`
-	OldSize int64        `json:"old_size" doc:"Of all files."`
-	Size    int64        `json:"size" doc:"Of all files."`
 }
 
 // FollowedVersion is a version on disk.
@@ -71,7 +49,7 @@ func (a *api) addVersions() {
 		func(ctx context.Context, in *struct {
 			PublicationPath
 			DiffRange
-		}) (*struct{ Body VersionDiff }, error) {
+		}) (*struct{ Body view.VersionDiff }, error) {
 			p, err := a.FindPublication(in.ID)
 			if err != nil {
 				return nil, a.problem(err)
@@ -82,7 +60,7 @@ func (a *api) addVersions() {
 		func(ctx context.Context, in *struct {
 			FollowPath
 			DiffRange
-		}) (*struct{ Body VersionDiff }, error) {
+		}) (*struct{ Body view.VersionDiff }, error) {
 			f, err := a.FindFollow(in.ID)
 			if err != nil {
 				return nil, a.problem(err)
@@ -110,44 +88,27 @@ func (a *api) addVersions() {
 }
 
 // diff compares two versions whose metadata read returns.
-func (a *api) diff(ctx context.Context, in *DiffRange, read func(seq int64) (*metainfo.Info, error)) (*struct{ Body VersionDiff }, error) {
+func (a *api) diff(ctx context.Context, in *DiffRange, read func(seq int64) (*metainfo.Info, error)) (*struct{ Body view.VersionDiff }, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	out, err := await.Result(ctx, func() (VersionDiff, error) { return diffOf(in, read) }) // the disk may hang
+	out, err := await.Result(ctx, func() (view.VersionDiff, error) { return diffOf(in, read) }) // the disk may hang
 	if errors.Is(err, publish.ErrNoVersion) {
 		err = node.NewFault(node.FaultUsage, err, "the publication lists its versions")
 	}
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	return &struct{ Body VersionDiff }{out}, nil
+	return &struct{ Body view.VersionDiff }{out}, nil
 }
 
-func diffOf(in *DiffRange, read func(seq int64) (*metainfo.Info, error)) (out VersionDiff, err error) {
+func diffOf(in *DiffRange, read func(seq int64) (*metainfo.Info, error)) (view.VersionDiff, error) {
 	before, err := read(in.From)
 	if err != nil {
-		return out, err
+		return view.VersionDiff{}, err
 	}
 	after, err := read(in.To)
 	if err != nil {
-		return out, err
+		return view.VersionDiff{}, err
 	}
-	changes, same := metainfo.Diff(before, after)
-	out = VersionDiff{From: in.From, To: in.To, Files: []FileChange{}, Same: same, OldSize: before.Payload(), Size: after.Payload(), More: len(changes) > in.Limit}
-	for _, c := range changes {
-		switch c.Kind {
-		case metainfo.FileAdded:
-			out.Added++
-		case metainfo.FileRemoved:
-			out.Removed++
-		case metainfo.FileChanged:
-			out.Changed++
-		case metainfo.FileUnknown:
-			out.Unknown++
-		}
-	}
-	for _, c := range changes[:min(len(changes), in.Limit)] {
-		out.Files = append(out.Files, FileChange{c.Kind.String(), c.Path, c.Old, c.New})
-	}
-	return out, nil
+	return view.DiffOf(in.From, in.To, before, after, in.Limit), nil
 }

@@ -51,7 +51,7 @@ func TestVersionsAreCompared(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	for who, at := range map[*rig]string{pub: "/v1/publications/web", r: "/v1/follows/" + f.Target} {
-		var d api.VersionDiff
+		var d view.VersionDiff
 		if code := who.do("GET", fmt.Sprintf("%s/diff?from=%d&to=%d&limit=1", at, first, second), nil, &d); code != 200 || !d.More || len(d.Files) != 1 || d.Files[0].Path != "a.html" || d.Files[0].OldSize != 3 || d.Files[0].Size != 6 ||
 			d.Added != 1 || d.Changed != 1 || d.Same != 1 || d.Removed != 0 || d.OldSize != 8 || d.Size != 14 {
 			t.Errorf("%s: %d %+v", at, code, d)

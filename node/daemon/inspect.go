@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	"seedbed/internal/await"
 	"seedbed/internal/id"
 	"seedbed/magnet"
+	"seedbed/magnet/delegation"
 	"seedbed/magnet/metainfo"
-	"seedbed/magnet/mutable"
 	"seedbed/node"
 	"seedbed/node/names"
 )
@@ -37,6 +38,7 @@ const JobInspect = "inspect"
 type InspectRequest struct {
 	Link    string // a magnet link, also one of a publication, a bare infohash, or the domain name of a publication
 	Torrent []byte // the content of a .torrent file
+	At      int64  // of a publication: the version to show; 0: the newest
 	Peers   []string
 	// AcceptChange pins the key that a name has now in place of the pinned one.
 	AcceptChange bool
@@ -45,7 +47,7 @@ type InspectRequest struct {
 
 // Inspection is what is known of a torrent that may be added. It is the result of a job.
 type Inspection struct {
-	Link        *magnet.Link      // nil for a .torrent file; of a publication, that of its newest version
+	Link        *magnet.Link      // nil for a .torrent file; of a publication, that of its newest version, or the one of InspectRequest.At
 	Torrent     *metainfo.Torrent // nil while the metadata is not known
 	Publication *Newest           // of a link with a key, once it is found
 	Domain      string            // that was given; Publication is nil until it is resolved
@@ -71,6 +73,7 @@ type Newest struct {
 	Seq      int64
 	InfoHash id.ID
 	Holders  int // DHT nodes that hold this version
+	Version  delegation.Version
 }
 
 // inspections limits the inspections of a daemon, and what they keep.
@@ -128,10 +131,13 @@ func (r *InspectRequest) first() (*Inspection, error) {
 	if (r.Link == "") == (r.Torrent == nil) {
 		return nil, usage(errors.New("give either a link or a torrent"), "")
 	}
+	noVersions := usage(errors.New("only the link of a publication has versions"), "leave out the number of the version")
 	if r.Torrent != nil {
 		t, err := metainfo.ParseTorrent(r.Torrent)
 		var lacks *metainfo.LayersError
 		switch {
+		case r.At != 0:
+			return nil, noVersions
 		case errors.As(err, &lacks):
 			return &Inspection{Torrent: lacks.Torrent}, nil
 		case err != nil:
@@ -147,6 +153,9 @@ func (r *InspectRequest) first() (*Inspection, error) {
 		return nil, usage(err, "")
 	}
 	if !link.HasPublicKey {
+		if r.At != 0 {
+			return nil, noVersions
+		}
 		return &Inspection{Link: link}, link.Openable()
 	}
 	return &Inspection{Publication: newest(link)}, nil
@@ -177,7 +186,11 @@ func (d *Daemon) inspect(ctx context.Context, j *Job, found *Inspection, r *Insp
 		if err := d.findNewest(ctx, &version); err != nil {
 			return err
 		}
-		found.Publication, found.Link = &version, mutable.Pin(version.Link, version.InfoHash)
+		link, err := node.VersionAt(version.Link, &version.Version, cmp.Or(r.At, version.Seq))
+		if err != nil {
+			return err
+		}
+		found.Publication, found.Link = &version, link
 		report()
 	}
 	if found.Torrent != nil {
@@ -234,7 +247,7 @@ func (d *Daemon) findNewest(ctx context.Context, n *Newest) error {
 	v, ok := j.Newest()
 	switch {
 	case ok:
-		n.InfoHash, n.Seq, n.Holders = v.InfoHash, v.Number, reports[v.Item.Key].Have
+		n.InfoHash, n.Seq, n.Holders, n.Version = v.InfoHash, v.Number, reports[v.Item.Key].Have, v
 		return nil
 	case err != nil:
 		return err

@@ -52,7 +52,7 @@ func (r *rig) delegate(master ed25519.PrivateKey, seq, number int64, infohash st
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.put(master, seq, d.Value(ih))
+	return r.put(master, seq, (&mutable.Version{InfoHash: ih, Delegation: &d}).Value())
 }
 
 // becomes waits until a follower is at exactly a version.

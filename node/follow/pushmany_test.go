@@ -69,7 +69,8 @@ func TestVersionsReachManyFollowers(t *testing.T) {
 			t.Errorf("%d followers are connected to the publisher, which has connections for %d", k, direct)
 		}
 		lie(t, n, p.Torrent(), func(s *node.ItemSubscription) { // forged
-			s.Push(dht.Item{Mutable: true, Key: keyLink(testKey(0)).PublicKey, Seq: 99, Value: mutable.Value(p.Torrent().Info())})
+			v := mutable.VersionOf(p.Torrent().Info(), 99)
+			s.Push(dht.Item{Mutable: true, Key: keyLink(testKey(0)).PublicKey, Seq: 99, Value: v.Value()})
 		})
 		time.Sleep(time.Minute)
 		var forged int64

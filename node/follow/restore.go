@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"seedbed/dht"
+	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
@@ -27,6 +28,9 @@ type Followed struct {
 	Signer   string // the key in hex that has signed the current version; "" if it is that in the link
 	// Delegation says which keys publish besides that in the link, or is nil.
 	Delegation *mutable.Delegation
+
+	adopted int64         // number of the newest version that was adopted
+	value   bencode.Value // of its item
 }
 
 // describe returns the publication of a record.
@@ -36,7 +40,8 @@ func (r *record) describe() (Followed, error) {
 		return Followed{}, err
 	}
 	now := r.shown()
-	f := Followed{Target: dht.ItemTarget(c.Link.PublicKey, c.Link.Salt), Config: c, Seq: now.Seq, InfoHash: now.InfoHash, Newest: r.Seq, Stays: r.Stay != nil, Delegation: r.delegation(c.Link)}
+	f := Followed{Target: dht.ItemTarget(c.Link.PublicKey, c.Link.Salt), Config: c, Seq: now.Seq, InfoHash: now.InfoHash, Newest: r.Seq, Stays: r.Stay != nil, Delegation: r.delegation(c.Link),
+		adopted: r.Seq, value: r.Value}
 	if r.Stay == nil {
 		f.Signer = r.Signer
 	}

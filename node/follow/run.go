@@ -9,7 +9,6 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
-	"seedbed/magnet/mutable"
 	"seedbed/node"
 )
 
@@ -199,7 +198,7 @@ func (f *Follower) advance() bool {
 		var err error
 		f.setTorrents(v.InfoHash)
 		fe.torrent, err = f.node.Add(node.Spec{
-			Link: mutable.Pin(f.cfg.Link, v.InfoHash), Dir: f.store.path(fe.name), Peers: f.cfg.Peers,
+			Link: v.Pin(f.cfg.Link), Dir: f.store.path(fe.name), Peers: f.cfg.Peers,
 			Prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
 		})
 		if err != nil {

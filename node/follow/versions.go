@@ -2,9 +2,12 @@ package follow
 
 import (
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 
 	"seedbed/magnet/metainfo"
+	"seedbed/magnet/mutable"
 	"seedbed/node"
 )
 
@@ -58,4 +61,34 @@ func (f *Follower) onDisk(seq int64) (name string, info *metainfo.Info, err erro
 		}
 	}
 	return "", nil, node.NewFault(node.FaultUsage, fmt.Errorf("version %d is not on disk", seq), "choose one of the versions that are listed")
+}
+
+// A Past is a version that the newest adopted item names.
+type Past struct {
+	mutable.Earlier
+	Folder string // absolute; "" if the version is not on disk
+}
+
+// History returns the newest version that was adopted and those that its item names, the newest first.
+// It reads the folder of the versions.
+func (f *Followed) History() ([]Past, error) {
+	if f.value == nil {
+		return nil, nil
+	}
+	v, err := mutable.Read(f.Config.Link, f.value)
+	if err != nil {
+		return nil, err
+	}
+	list := []Past{{Earlier: mutable.Earlier{Seq: f.adopted, InfoHash: v.InfoHash, Time: v.Signed}}}
+	for _, e := range v.Earlier {
+		list = append(list, Past{Earlier: e})
+	}
+	for i := range list {
+		p := &list[i]
+		dir := filepath.Join(f.Config.Dir, filepath.FromSlash(versionName(p.Seq, p.InfoHash.String())))
+		if _, err := os.Stat(dir); err == nil {
+			p.Folder = dir
+		}
+	}
+	return list, nil
 }

@@ -28,20 +28,23 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, erro
 			"publish under another key or salt")
 	}
 	info := torrent.Info
-	value := mutable.Value(info)
+	now := time.Now().UTC().Truncate(time.Second)
+	v := mutable.VersionOf(info, seq+1)
+	v.Signed, v.Earlier = now, p.folder.file.earlier()
+	value := v.Value()
 	if !p.secret.IsZero() {
 		var err error
 		if value, err = mutable.Seal(p.secret, value); err != nil {
 			return dht.Item{}, err
 		}
 	}
-	i, err := dht.SignItem(p.key, p.itemSalt(), seq+1, value)
+	i, err := dht.SignItem(p.key, p.itemSalt(), v.Seq, value)
 	if err != nil {
 		return dht.Item{}, err
 	}
 	versions, err := p.folder.add(Version{
 		Seq: i.Seq, InfoHash: info.Hash.String(), InfoHashV2: hexV2(info), Name: p.facts.name, Size: p.facts.size, Files: p.facts.files,
-		Time: time.Now().UTC().Truncate(time.Second), Value: i.Value, Sig: i.Sig[:],
+		Time: now, Value: i.Value, Sig: i.Sig[:],
 	}, torrent)
 	if err != nil {
 		return dht.Item{}, err

@@ -82,7 +82,7 @@ func (c *Config) Validate() error {
 		return node.NewFault(node.FaultUsage, errors.New("a private publication has no HTTP mirrors: they would have to serve its files unencrypted"), "leave out --web-seed or --secret")
 	}
 	// Report errors of signing before anything is hashed.
-	if _, err := dht.SignItem(c.Key, c.Salt, 1, mutable.Value(&metainfo.Info{})); err != nil {
+	if _, err := dht.SignItem(c.Key, c.Salt, 1, new(mutable.Version).Value()); err != nil {
 		return node.NewFault(node.FaultUsage, err, "")
 	}
 	return nil

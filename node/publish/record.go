@@ -112,6 +112,16 @@ func (r *record) last() *Version {
 	return &r.Versions[len(r.Versions)-1]
 }
 
+// earlier returns the versions for the history of the next one.
+func (r *record) earlier() (list []mutable.Earlier) {
+	for _, v := range slices.Backward(r.Versions) {
+		if infohash, err := id.ParseHex(v.InfoHash); err == nil {
+			list = append(list, mutable.Earlier{Seq: v.Seq, InfoHash: infohash, Time: v.Time})
+		}
+	}
+	return list
+}
+
 // link returns the link that followers open.
 func (r *record) link() (*magnet.Link, error) {
 	key, err := id.ParseHex32(cmp.Or(r.ItemKey, r.Key))

@@ -46,4 +46,6 @@ type FoundVersion struct {
 	Current     string `json:"current_infohash,omitempty"`
 	HolderCount int    `json:"holder_count"` // DHT nodes that hold it
 	Followed    bool   `json:"followed"`     // by this daemon
+
+	Versions []NamedVersion `json:"versions,omitempty"` // that its item names, the newest first
 }

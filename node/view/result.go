@@ -5,6 +5,7 @@ package view
 type Show struct {
 	Head
 	Named
+	Seq *int64 `json:"seq,omitempty"` // of a version of a publication: its number
 }
 
 // Named identifies the torrent of a link or a .torrent file.
@@ -49,6 +50,8 @@ type Publication struct {
 	Holders   []Holder `json:"holders"`
 	Asked     int      `json:"asked"`
 	Answered  int      `json:"answered"`
+
+	Versions []NamedVersion `json:"versions,omitempty"` // that its item names, the newest first
 }
 
 // Holder is a node that holds an item of the publication.

@@ -39,6 +39,8 @@ var Table = []Entry{
 	{"follow", "A publication that a daemon follows.", &Followed{}},
 	{"pin", "A link whose content a daemon keeps alive.", &Pin{}},
 	{"pin_list", "A list of pins that a daemon subscribes to.", &PinList{}},
+	{"follow_history", "The versions of a followed publication.", &FollowHistory{}},
+	{"difference", "How two versions of a publication differ.", &Difference{}},
 	{"job", "Work that a request to a daemon has started.", &Job{}},
 	{"setting", "A setting, its value and the source of the value.", &Setting{}},
 	{"program", "The version of the program.", &Program{}},

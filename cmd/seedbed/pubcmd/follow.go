@@ -1,9 +1,12 @@
 package pubcmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +17,8 @@ import (
 	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/remotecmd"
+	"seedbed/cmd/seedbed/report"
+	"seedbed/dht"
 	"seedbed/internal/option"
 	"seedbed/magnet"
 	"seedbed/node"
@@ -21,6 +26,7 @@ import (
 	"seedbed/node/daemon"
 	"seedbed/node/follow"
 	"seedbed/node/names"
+	"seedbed/node/view"
 )
 
 // Follow returns the command follow.
@@ -28,10 +34,11 @@ func Follow(a *app.App) *cobra.Command {
 	var c app.Flags
 	var f follow.Config
 	var keep int
+	var history bool
 	var target *remotecmd.Target
 	hooks := hook.Hooks{Warn: a.Warn, Printer: a.LinePrinter}
 	cmd := &cobra.Command{
-		Use:   "follow MAGNET|NAME",
+		Use:   "follow MAGNET|NAME|DIR",
 		Short: "Download the latest version published under a key and keep it up to date",
 		Long: `Download and seed the latest version published under a public key (xs=urn:btpk:), and
 switch to each newer version once it is complete. NAME is a domain, such as example.org,
@@ -43,12 +50,18 @@ twice, so all files there are read-only.
 
 The command runs until Ctrl-C; run it again to resume. If a daemon runs with the same
 state directory, it follows the link instead, also after restarts, and the command exits
-when a version is complete. See seedbed follows.`,
+when a version is complete. See seedbed follows.
+
+With --history, list the versions of something that is followed from this state
+directory, given as its link, its name or its folder; seedbed show --history asks the DHT.`,
 		Example: `  seedbed follow 'magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e' -d site
   seedbed follow example.org
   seedbed follow --keep-alive 'magnet:?xs=urn:btpk:…'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if history {
+				return showHistory(a, c.State(), args[0])
+			}
 			if keep < 0 {
 				return exit.Misuse(fmt.Errorf("--keep %d: a number of earlier versions cannot be negative", keep))
 			}
@@ -130,6 +143,7 @@ when a version is complete. See seedbed follows.`,
 	fs.Var(option.Span{To: &f.Poll}, "poll", "check for a new version this often, and more often after a change")
 	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
 	c.AddNames(fs)
+	fs.BoolVar(&history, "history", false, "list the versions of a followed publication and exit")
 	hooks.Add(fs)
 	return cmd
 }
@@ -183,4 +197,62 @@ func firstVersion(ctx context.Context, f *follow.Follower, within time.Duration)
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// showHistory lists the versions of a publication that is followed from a state directory.
+func showHistory(a *app.App, state, arg string) error {
+	list, unread := follow.List(state)
+	k := slices.IndexFunc(list, func(f follow.Followed) bool { return isNamed(&f, arg) })
+	if k < 0 {
+		return cmp.Or(unread, exit.Fail(exit.NotFound, "seedbed show --history asks the DHT for the versions of a link", fmt.Errorf("%s is not followed from this state directory", report.Exact(arg))))
+	}
+	f := &list[k]
+	versions, err := f.History()
+	if err != nil {
+		return err
+	}
+	h := view.FollowHistory{Link: f.Config.Link.String(), Target: f.Target.String(), Dir: f.Config.Dir, Versions: []view.NamedVersion{}}
+	for _, v := range versions {
+		n := view.NamedVersion{Seq: v.Seq, InfoHash: v.InfoHash.String(), Folder: v.Folder, Current: v.Seq == f.Seq}
+		if n.Current {
+			n.Folder = f.Folder
+		}
+		if !v.Time.IsZero() {
+			n.Time = v.Time.Format(time.RFC3339)
+		}
+		h.Versions = append(h.Versions, n)
+	}
+	if a.JSON {
+		return a.Put(&h)
+	}
+	if len(h.Versions) == 0 {
+		a.Say("no version is complete yet")
+	}
+	for _, v := range h.Versions {
+		at := "time unknown"
+		if t, err := time.Parse(time.RFC3339, v.Time); err == nil {
+			at = t.Local().Format("2006-01-02 15:04:05")
+		}
+		where := ""
+		switch {
+		case v.Current:
+			where = "  current"
+		case v.Folder != "":
+			where = "  on disk"
+		}
+		a.Result("%d  %-19s  %s%s", v.Seq, at, v.InfoHash, where)
+	}
+	return nil
+}
+
+// isNamed reports whether arg is the link, the domain name or the folder of a followed publication.
+func isNamed(f *follow.Followed, arg string) bool {
+	if link, err := magnet.Parse(arg); err == nil {
+		return link.HasPublicKey && dht.ItemTarget(link.PublicKey, link.Salt) == f.Target
+	}
+	if domain, err := names.Parse(arg); err == nil && domain == f.Config.Domain {
+		return true
+	}
+	dir, err := filepath.Abs(arg)
+	return err == nil && dir == f.Config.Dir
 }

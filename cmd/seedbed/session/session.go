@@ -61,6 +61,8 @@ type Session struct {
 	// the node is closed.
 	Serve func(*node.Torrent, *report.Feed) (over <-chan error, stop func())
 
+	At int64 // of links with a key, the version to open; 0: the newest
+
 	sealed map[id.ID]*sealedTorrent // of private publications
 	over   <-chan error
 	given  map[string]bool // torrents of Specs
@@ -170,6 +172,13 @@ func (s *Session) resolve(ctx context.Context, n *node.Node) error {
 			continue
 		}
 		link, version, err := n.Resolve(ctx, l)
+		seq := version.Number
+		if err == nil && s.At != 0 {
+			seq = s.At
+			if link, err = node.VersionAt(l, &version, seq); err != nil {
+				return err
+			}
+		}
 		switch {
 		case err == nil:
 			s.Specs[i].Link = link
@@ -177,7 +186,7 @@ func (s *Session) resolve(ctx context.Context, n *node.Node) error {
 				return err
 			}
 			s.rep.Event(node.Event{Kind: node.FoundVersion, Publication: &node.PublicationEvent{
-				Link: l.String(), Seq: version.Number, InfoHash: link.InfoHash.String()}})
+				Link: l.String(), Seq: seq, InfoHash: link.InfoHash.String()}})
 		case errors.Is(err, context.DeadlineExceeded):
 			return exit.Fail(exit.Timeout, "use a longer --timeout, or run seedbed show with the link", fmt.Errorf("the newest version was not found within %v", s.Timeout))
 		case errors.Is(err, context.Canceled):

@@ -3,6 +3,7 @@
 package torrentcmd
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -15,8 +16,13 @@ import (
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/session"
 	"seedbed/internal/option"
+	"seedbed/magnet"
+	"seedbed/magnet/delegation"
+	"seedbed/magnet/mutable"
 	"seedbed/node"
 	"seedbed/node/api"
+	"seedbed/node/api/client"
+	"seedbed/node/view"
 )
 
 // Get returns the command get.
@@ -27,6 +33,7 @@ func Get(a *app.App) *cobra.Command {
 	var seed, overwrite, metadataOnly, symlinks bool
 	var order node.Order
 	var maxPeers int
+	var at int64
 	var target *remotecmd.Target
 	cmd := &cobra.Command{
 		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL|NAME...",
@@ -56,12 +63,15 @@ progress; Ctrl-C ends only that.`,
 					return exit.Misuse(err)
 				}
 			}
+			if err := checkAt(cmd, at, args); err != nil {
+				return err
+			}
 			running, err := target.Running(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if running != nil {
-				if err := target.Misfit(cmd, "resolver", "accept-change", "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
+				if err := target.Misfit(cmd, "at", "resolver", "accept-change", "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
 					return err
 				}
 				d := &handover.Download{App: a, Target: target, Client: running, Flags: &c, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
@@ -72,13 +82,21 @@ progress; Ctrl-C ends only that.`,
 						return err
 					}
 				}
+				if at != 0 {
+					if args[0], err = c.ArgumentLink(cmd.Context(), a, args[0]); err != nil {
+						return err
+					}
+					if args[0], err = versionFromDaemon(cmd.Context(), running, args[0], at); err != nil {
+						return target.Fail(err)
+					}
+				}
 				return d.Run(cmd.Context(), args)
 			}
 			cfg, err := c.NodeConfig(cmd.Context())
 			if err != nil {
 				return err
 			}
-			s := &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: seed, MetadataOnly: metadataOnly, Hooks: &hooks}
+			s := &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: seed, MetadataOnly: metadataOnly, Hooks: &hooks, At: at}
 			for _, arg := range args {
 				spec, err := c.OpenArgument(cmd.Context(), a, arg)
 				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
@@ -114,8 +132,59 @@ progress; Ctrl-C ends only that.`,
 	fs.Var(&option.Number{To: &maxPeers, Min: 0}, "max-peers", "connect to at most `N` peers for each torrent; 0: the limit of all torrents")
 	fs.BoolVar(&seed, "seed", false, "keep seeding when complete")
 	c.AddNames(fs)
+	fs.Int64Var(&at, "at", 0, "of a publisher link or name, download version `N` instead of the newest one, if somebody still seeds it")
 	hooks.Add(fs)
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")
 	return cmd
+}
+
+// checkAt returns an error if --at does not fit the arguments.
+func checkAt(cmd *cobra.Command, at int64, args []string) error {
+	if !cmd.Flags().Changed("at") {
+		return nil
+	}
+	if err := checkNumber(at); err != nil {
+		return err
+	}
+	if len(args) == 1 && argument.IsName(args[0]) {
+		return nil
+	}
+	link, err := magnet.ParseBare(args[0])
+	if len(args) > 1 || err != nil || !link.HasPublicKey {
+		return exit.Misuse(errors.New("--at needs one publisher link (xs=urn:btpk:) or name and nothing else: other links have no versions"))
+	}
+	return nil
+}
+
+// versionFromDaemon returns the link to a version of a publication, whose newest item a daemon finds.
+func versionFromDaemon(ctx context.Context, c *client.Client, arg string, seq int64) (string, error) {
+	link, err := magnet.ParseBare(arg)
+	if err != nil {
+		return "", err
+	}
+	g, err := c.GetItem(ctx, link.PublicKey.String(), string(link.Salt))
+	if err != nil {
+		return "", err
+	}
+	l := view.Lookup(g.Lookup)
+	if err := handover.RequireAnswer(&l); err != nil {
+		return "", err
+	}
+	if g.Item == nil || g.Item.Seq == nil {
+		return "", errNotPublished
+	}
+	value, err := handover.ValueOf(g.Item)
+	if err != nil {
+		return "", err
+	}
+	v, err := mutable.Read(link, value)
+	if err != nil {
+		return "", err
+	}
+	at, err := node.VersionAt(link, &delegation.Version{Version: v, Number: *g.Item.Seq}, seq)
+	if err != nil {
+		return "", err
+	}
+	return at.String(), nil
 }

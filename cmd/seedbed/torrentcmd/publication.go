@@ -25,10 +25,14 @@ type publication struct {
 	value    bencode.Value // of the newest item; nil if none was found
 	sig      string        // of the newest item, in hexadecimal
 	unsigned int           // nodes that returned an item that the key has not signed
+	history  bool          // print the versions that the item names, and nothing else
 }
 
+// errNotPublished is the error if no DHT node has the item of a publication.
+var errNotPublished = exit.Fail(exit.NotFound, "DHT nodes drop an item two hours after the last publisher, or follower with --keep-alive, has stopped", errors.New("no DHT node returned an item of this key"))
+
 // showFromDHT prints a link with a key, and what the DHT knows about its publication.
-func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string) error {
+func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string, history bool) error {
 	link, err := magnet.ParseBare(arg)
 	if err != nil {
 		return err
@@ -37,7 +41,7 @@ func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string) 
 	if err == nil {
 		err = v.RequireAnswer(&g.Report)
 	}
-	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: view.HoldersOf(&g)}, unsigned: g.Faults.Unsigned}
+	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: view.HoldersOf(&g)}, unsigned: g.Faults.Unsigned, history: history}
 	if g.Item != nil {
 		p.value, p.sig, p.Seq = g.Item.Value, hex.EncodeToString(g.Item.Sig[:]), &g.Item.Seq
 	}
@@ -46,7 +50,7 @@ func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string) 
 }
 
 // showFromDaemon is like showFromDHT, but a daemon does the lookup.
-func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg string) error {
+func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg string, history bool) error {
 	link, err := magnet.ParseBare(arg)
 	if err != nil {
 		return err
@@ -55,7 +59,7 @@ func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg strin
 	if err != nil {
 		return err
 	}
-	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: g.Holders}, unsigned: g.Rejected.Unsigned}
+	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: g.Holders}, unsigned: g.Rejected.Unsigned, history: history}
 	if g.Item != nil {
 		if p.value, err = handover.ValueOf(g.Item); err != nil {
 			return err
@@ -77,6 +81,9 @@ func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed
 		p.Signature = "valid"
 		if v, err := mutable.Read(link, p.value); err == nil {
 			p.Current = v.InfoHash.String()
+			if p.Seq != nil {
+				p.Versions = view.NamedVersions(*p.Seq, &v)
+			}
 		}
 	case p.unsigned > 0:
 		p.Signature = "bad"
@@ -85,11 +92,15 @@ func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed
 		if err := a.Put(&p.Publication); err != nil {
 			return err
 		}
+	} else if p.history {
+		if len(p.Versions) > 0 {
+			printVersions(a, p.Versions)
+		}
 	} else if err := p.print(a, &s); err != nil {
 		return err
 	}
 	if failed == nil && !p.Found {
-		return exit.Fail(exit.NotFound, "DHT nodes drop an item two hours after the last publisher, or follower with --keep-alive, has stopped", errors.New("no DHT node returned an item of this key"))
+		return errNotPublished
 	}
 	return failed
 }

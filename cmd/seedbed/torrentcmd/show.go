@@ -27,6 +27,7 @@ import (
 // Show returns the command show.
 func Show(a *app.App) *cobra.Command {
 	var offline bool
+	var versions versionFlags
 	c := new(app.Flags)
 	cmd := handover.Lookup{
 		Flags: c,
@@ -40,12 +41,12 @@ func Show(a *app.App) *cobra.Command {
 		},
 		Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
 			if v != nil {
-				return showFromDHT(ctx, a, v, args[0])
+				return showFromDHT(ctx, a, v, args[0], versions.history)
 			}
 			return showOffline(ctx, a, c, args[0])
 		},
 		Ask: func(ctx context.Context, d *client.Client, args []string) error {
-			return showFromDaemon(ctx, a, d, args[0])
+			return showFromDaemon(ctx, a, d, args[0], versions.history)
 		},
 	}.Command(a, &cobra.Command{
 		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL|NAME",
@@ -53,20 +54,30 @@ func Show(a *app.App) *cobra.Command {
 		Long: `Show what a link or .torrent file contains. For a publisher link (xs=urn:btpk:), show
 also queries the DHT for the latest version, whether its signature is valid, and which
 nodes hold it; --no-dht skips this. NAME is a domain, such as example.org, whose owner
-names a publication in the DNS. Otherwise show works offline, except that it fetches a
-.torrent file given as a URL.`,
+names a publication in the DNS. --history lists the versions that the publication names,
+--at shows the files of one of them, and --diff compares two, without downloading them.
+Otherwise show works offline, except that it fetches a .torrent file given as a URL.`,
+		Example: `  seedbed show 'magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e' --history
+  seedbed show example.org --diff 3..5`,
 		Args: cobra.ExactArgs(1),
 	})
 	c.AddNames(cmd.Flags())
-	run := cmd.RunE
+	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not query the DHT")
+	versions.add(cmd)
+	lookup := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := versions.check(cmd); err != nil {
+			return err
+		}
 		link, err := c.ArgumentLink(cmd.Context(), a, args[0])
 		if err != nil {
 			return err
 		}
-		return run(cmd, []string{link})
+		if versions.needsMetadata() {
+			return versions.show(cmd.Context(), a, c, link)
+		}
+		return lookup(cmd, []string{link})
 	}
-	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not query the DHT")
 	return cmd
 }
 

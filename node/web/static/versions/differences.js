@@ -1,4 +1,4 @@
-// What has changed between two versions: files added, changed and removed.
+// What has changed between two versions: files added, changed, renamed and removed.
 import { get } from "../api.js";
 import * as format from "../format.js";
 import { html, useEffect, useState } from "../html.js";
@@ -7,6 +7,7 @@ import { ErrorText } from "../ui/message.js";
 const kinds = [
   { id: "added", title: "Added", sign: "+" },
   { id: "changed", title: "Changed", sign: "±" },
+  { id: "renamed", title: "Renamed", sign: "→" },
   { id: "removed", title: "Removed", sign: "−" },
   { id: "unknown", title: "Perhaps changed", sign: "?", why: "The size is the same, and the hashes do not say whether the content is." },
 ];
@@ -51,7 +52,7 @@ function Files({ differences: d }) {
       return files.length > 0 && html`<h3>${title}</h3>
         ${why && html`<p class="muted">${why}</p>`}
         <ul class=${"files-" + id}>
-          ${files.map((f) => html`<li><span aria-hidden="true">${sign}</span> <span class="path">${format.name(f.path)}</span> <small>${sizeOf(f)}</small></li>`)}
+          ${files.map((f) => html`<li><span aria-hidden="true">${sign}</span> <span class="path">${format.name(f.path)}</span> ${f.from && html`<small class="muted">was ${format.name(f.from)}</small> `}<small>${sizeOf(f)}</small></li>`)}
         </ul>`;
     })}
     ${d.more && html`<p class="muted">Only the first ${format.plural(d.files.length, "file")} are shown.</p>`}`;
