@@ -110,7 +110,8 @@ var packages = map[string]pkg{
 	"node/lifecycle": {layer: 2, pure: true, owns: "the next step in the life of a torrent"},
 	"node":           {layer: 6, owns: "the composition"},
 
-	"node/publish": {layer: 7, owns: "what is published under keys"},
+	"node/delegate": {layer: 7, owns: "statements by which a key is delegated"},
+	"node/publish":  {layer: 7, owns: "what is published under keys", peers: []string{"node/delegate"}},
 	// Its tests publish what is followed.
 	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/publish"}},
 	"node/pins":   {layer: 7, owns: "content of others that is kept alive within quotas", peers: []string{"node/follow"}, testPeers: []string{"node/publish"}},
