@@ -28,24 +28,22 @@ func ItemOf(l *magnet.Link, i delegation.Item) dht.Item {
 // there is none. The signature of the item is valid.
 type GetItem func(ctx context.Context, key id.ID32) (*dht.Item, error)
 
-// FindNewest finds the newest version of the publication l. First it gets the item of the key
-// in the link, and then those of the keys that this item names, all at the same time. If nothing
-// is published, the judge has no newest version. rejected joins what is wrong with items that do
-// not count. err is set if the first lookup failed, or if ctx has ended; a failed lookup of another
-// key leaves out its item.
-func FindNewest(ctx context.Context, l *magnet.Link, now time.Time, get GetItem) (j *delegation.Judge, rejected, err error) {
-	j = delegation.New(l)
-	first, err := get(ctx, l.PublicKey)
-	if first == nil {
-		return j, nil, err
-	}
+// FindNewest offers a judge, which may know items already, the newest items of the publication. First
+// it gets the item of the key in the link, and then those of the keys that this item names, all at
+// the same time. If nothing is published, the judge has no newest version. rejected joins what is
+// wrong with items that do not count. err is set if the first lookup failed, or if ctx has ended; a
+// failed lookup of another key leaves out its item.
+func FindNewest(ctx context.Context, j *delegation.Judge, now time.Time, get GetItem) (rejected, err error) {
 	var errs []error
 	offer := func(i *dht.Item) {
-		if err := j.Offer(SignedItem(*i), now); err != nil {
+		if err := j.Offer(SignedItem(*i), now); err != nil && !errors.Is(err, delegation.ErrKnown) {
 			errs = append(errs, err)
 		}
 	}
-	offer(first)
+	first, err := get(ctx, j.Keys()[0])
+	if first != nil {
+		offer(first)
+	}
 	keys := j.Keys()[1:]
 	items := make([]*dht.Item, len(keys))
 	var wg sync.WaitGroup
@@ -58,5 +56,5 @@ func FindNewest(ctx context.Context, l *magnet.Link, now time.Time, get GetItem)
 			offer(i)
 		}
 	}
-	return j, errors.Join(errs...), cmp.Or(err, ctx.Err())
+	return errors.Join(errs...), cmp.Or(err, ctx.Err())
 }

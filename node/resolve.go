@@ -27,7 +27,8 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, deleg
 	pause := resolvePause
 	for try := 1; ; try++ {
 		var g dht.GetReport // of the key in the link
-		j, rejected, err := FindNewest(ctx, l, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
+		j := delegation.New(l)
+		rejected, err := FindNewest(ctx, j, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
 			r, err := n.dht.Get(ctx, dht.ItemTarget(key, l.Salt), l.Salt, nil, nil)
 			if key == l.PublicKey {
 				g = r

@@ -153,6 +153,13 @@ func followed(f *follow.Follower) *view.Followed {
 	if what.Seq != 0 {
 		o.Seq, o.InfoHash, o.Stays = &what.Seq, what.InfoHash, what.Stays
 	}
+	o.SignedBy = what.Signer
+	if d := what.Delegation; d != nil {
+		o.Expires = d.Expiry.UTC().Format(time.RFC3339)
+		for _, key := range d.Keys {
+			o.Delegates = append(o.Delegates, key.String())
+		}
+	}
 	if what.Newest != 0 {
 		o.NewestSeq = &what.Newest
 	}

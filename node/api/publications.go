@@ -50,6 +50,7 @@ type PublishBody struct {
 	Format      string   `json:"format,omitempty" enum:"v1,v2,hybrid" doc:"The kind of torrents; by default that of the last time, or hybrid."`
 	PieceLength int64    `json:"piece_length,omitempty" minimum:"0" doc:"A power of two between 16 KiB and 512 MiB; by default by size. Needs format."`
 	WebSeeds    []string `json:"web_seeds,omitempty" doc:"URLs of HTTP mirrors of the content; by default those of the last time."`
+	Delegation  string   `json:"delegation,omitempty" maxLength:"4096" doc:"The text of a delegation file: publish under the link of the key that has signed it. It is recorded, and needed again only when it was renewed."`
 	Overrule    bool     `json:"overrule,omitempty" doc:"Continue from a version that another machine has published under the key."`
 	Secret      bool     `json:"secret,omitempty" doc:"Make it a private publication, which only those can read who have the secret in its link. One that is private stays so; one that is public cannot become private."`
 }
@@ -105,7 +106,7 @@ func (a *api) addPublications() {
 
 // request returns the request of the daemon.
 func (b *PublishBody) request() daemon.PublishRequest {
-	r := daemon.PublishRequest{Key: b.Key, Salt: b.Salt, Path: b.Path, Watch: seconds(b.Watch), WebSeeds: b.WebSeeds, Overrule: b.Overrule, Secret: b.Secret}
+	r := daemon.PublishRequest{Key: b.Key, Salt: b.Salt, Path: b.Path, Watch: seconds(b.Watch), WebSeeds: b.WebSeeds, Delegation: b.Delegation, Overrule: b.Overrule, Secret: b.Secret}
 	if b.Format != "" {
 		format := map[string]metainfo.Format{"v1": metainfo.V1, "v2": metainfo.V2, "hybrid": metainfo.Hybrid}[b.Format]
 		r.Options = &node.ShareOptions{Format: format, PieceLength: b.PieceLength}
@@ -142,7 +143,7 @@ func publication(p *publish.Publication) *view.History {
 
 // HistoryOf returns the object of a recorded publication.
 func HistoryOf(what *publish.Published) *view.History {
-	o := &view.History{PublicKey: what.Key, Name: what.KeyName, Salt: what.Salt, Path: what.Path, Link: what.Link, Target: what.Target.String(), Watch: what.Watch.Seconds(),
+	o := &view.History{PublicKey: what.Key, Name: what.KeyName, Master: what.Master, Salt: what.Salt, Path: what.Path, Link: what.Link, Target: what.Target.String(), Watch: what.Watch.Seconds(),
 		Ended: what.Ended, Private: what.Private, KeepLink: what.KeepLink, Versions: []view.PastVersion{}}
 	for _, v := range what.Versions {
 		o.Versions = append(o.Versions, view.PastVersion{Seq: v.Seq, InfoHash: v.InfoHash, InfoHashV2: v.InfoHashV2, Name: v.Name, Size: v.Size, FileCount: v.Files,

@@ -237,7 +237,8 @@ func (d *Daemon) findNewest(ctx context.Context, n *Newest) error {
 	}
 	reports := map[id.ID32]dht.GetReport{}
 	var mu sync.Mutex
-	j, rejected, err := node.FindNewest(ctx, n.Link, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
+	j := delegation.New(n.Link)
+	rejected, err := node.FindNewest(ctx, j, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
 		g, err := items.Get(ctx, dht.ItemTarget(key, n.Link.Salt), n.Link.Salt, nil)
 		mu.Lock()
 		defer mu.Unlock()

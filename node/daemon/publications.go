@@ -14,6 +14,7 @@ import (
 	"seedbed/internal/await"
 	"seedbed/internal/id"
 	"seedbed/node"
+	"seedbed/node/delegate"
 	"seedbed/node/follow"
 	"seedbed/node/keys"
 	"seedbed/node/pins"
@@ -164,8 +165,10 @@ type PublishRequest struct {
 	Watch    time.Duration      // the interval at which to publish changes of Path; 0: do not
 	Options  *node.ShareOptions // nil: those of the last time
 	WebSeeds []string           // nil: those of the last time
-	Overrule bool               // continue from a version that another machine has published
-	Secret   bool               // make it a private publication
+	// Delegation is the text of a delegation file, or "".
+	Delegation string
+	Overrule   bool // continue from a version that another machine has published
+	Secret     bool // make it a private publication
 }
 
 // Publish starts a job that publishes a file or folder under a key, as a new version if the
@@ -187,7 +190,14 @@ func (d *Daemon) Publish(ctx context.Context, r PublishRequest) (*Job, error) {
 	}); err != nil {
 		return nil, err
 	}
-	cfg := publish.Config{Key: key, KeyName: r.Key, Salt: []byte(r.Salt), Path: path, Options: r.Options, WebSeeds: r.WebSeeds,
+	var statement *delegate.Statement
+	if r.Delegation != "" {
+		var err error
+		if statement, err = delegate.Parse([]byte(r.Delegation)); err != nil {
+			return nil, err
+		}
+	}
+	cfg := publish.Config{Key: key, KeyName: r.Key, Salt: []byte(r.Salt), Delegation: statement, Path: path, Options: r.Options, WebSeeds: r.WebSeeds,
 		Sharing: d.sharing(), Overrule: r.Overrule, Watch: r.Watch, Secret: r.Secret}
 	if err := cfg.Validate(); err != nil {
 		return nil, err

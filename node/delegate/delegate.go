@@ -35,7 +35,8 @@ type Statement struct {
 
 // Sign returns a statement with the number seq; master is the key of the link.
 func Sign(master ed25519.PrivateKey, salt []byte, seq int64, infohash id.ID, d mutable.Delegation) (*Statement, error) {
-	i, err := dht.SignItem(master, salt, seq, d.Value(infohash))
+	v := mutable.Version{InfoHash: infohash, Delegation: &d}
+	i, err := dht.SignItem(master, salt, seq, v.Value())
 	if err != nil {
 		return nil, node.NewFault(node.FaultUsage, err, "")
 	}

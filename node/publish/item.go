@@ -21,8 +21,9 @@ const (
 	lookTimeout = 30 * time.Second
 )
 
-// sign creates the version after seq, signs its item and records it.
-func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, error) {
+// sign creates the version after seq, signs its item and records it. The item of the owner of a
+// delegated publication repeats the statement d; it is nil otherwise.
+func (p *Publication) sign(torrent *metainfo.Torrent, seq int64, d *mutable.Delegation) (dht.Item, error) {
 	if seq == math.MaxInt64 {
 		return dht.Item{}, node.NewFault(node.FaultConflict, errors.New("the newest version already has the highest possible number, so no further version is possible"),
 			"publish under another key or salt")
@@ -31,6 +32,9 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, erro
 	now := time.Now().UTC().Truncate(time.Second)
 	v := mutable.VersionOf(info, seq+1)
 	v.Signed, v.Earlier = now, p.folder.file.earlier()
+	if p.folder.file.Master == "" {
+		v.Delegation = d
+	}
 	value := v.Value()
 	if !p.secret.IsZero() {
 		var err error

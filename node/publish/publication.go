@@ -29,16 +29,17 @@ type Publication struct {
 	// making is held while a version is made, which can take a long time. It guards the
 	// fields below. The content of folder is also guarded by mu: changing the recorded
 	// versions needs both locks, reading them needs either.
-	making      sync.Mutex
-	folder      *folder
-	options     node.ShareOptions
-	data        string             // the folder into which a rollback downloads the data, or ""
-	fingerprint create.Fingerprint // of the files when the newest version was made
-	key         ed25519.PrivateKey // signs the items
-	target      id.ID              // of the item
-	secret      sealed.Secret      // of a private publication
-	facts       facts              // of the files of the version that is being made
-	stopKeeping func()
+	making        sync.Mutex
+	folder        *folder
+	options       node.ShareOptions
+	data          string             // the folder into which a rollback downloads the data, or ""
+	fingerprint   create.Fingerprint // of the files when the newest version was made
+	key           ed25519.PrivateKey // signs the items
+	target        id.ID              // of the item
+	secret        sealed.Secret      // of a private publication
+	facts         facts              // of the files of the version that is being made
+	stopKeeping   func()
+	stopStatement func() // of a delegated publication; nil before the first version
 
 	mu      sync.Mutex
 	outcome Outcome
@@ -212,6 +213,7 @@ func (p *Publication) end() bool {
 	}
 	if p.stopKeeping != nil {
 		p.stopKeeping()
+		p.stopStatement()
 	}
 	p.pushes.Close()
 	q := p.publisher
@@ -344,7 +346,9 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	justPut := fresh && p.put(ctx, item, cas)
 	if p.stopKeeping != nil {
 		p.stopKeeping()
+		p.stopStatement()
 	}
+	p.stopStatement = p.keepStatement()
 	p.stopKeeping = p.publisher.items.Keep(item, justPut, p.republished)
 	return p.folder.save(r)
 }
@@ -421,42 +425,25 @@ func (p *Publication) forgetEarlier() {
 // is the sequence number of the item in the DHT, or nil.
 func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh, overrule bool) (_ dht.Item, isFresh bool, cas *int64, err error) {
 	last := p.folder.file.last()
-	stored, err := p.stored(ctx, fresh)
+	newest, err := p.lookup(ctx, fresh)
 	if err != nil {
 		return dht.Item{}, false, nil, err
 	}
-	foreign := stored != nil && p.isForeign(stored)
+	foreign := p.isOthers(&newest)
 	if foreign && !overrule {
-		return dht.Item{}, false, nil, p.conflict(stored)
+		return dht.Item{}, false, nil, p.othersConflict(&newest)
 	}
 	if !fresh && !foreign {
 		i, err := p.folder.file.item(last)
 		return i, false, nil, err
 	}
-	var seq int64
+	seq := max(newest.Number, newest.after)
 	if last != nil {
-		seq = last.Seq
+		seq = max(seq, last.Seq)
 	}
-	if stored != nil {
-		seq, cas = max(seq, stored.Seq), &stored.Seq
+	if newest.own != nil {
+		seq, cas = max(seq, newest.own.Seq), &newest.own.Seq
 	}
-	i, err := p.sign(torrent, seq)
+	i, err := p.sign(torrent, seq, newest.carried())
 	return i, true, cas, err
-}
-
-// stored returns the item that the DHT has under the key, or nil. It can be newer than the
-// record if another machine uses the key, or if the record is an old copy. If the content
-// has not changed, an unreachable DHT is not an error.
-func (p *Publication) stored(ctx context.Context, fresh bool) (*dht.Item, error) {
-	look := ctx
-	if !fresh {
-		var cancel context.CancelFunc
-		look, cancel = context.WithTimeout(ctx, lookTimeout)
-		defer cancel()
-	}
-	g, err := p.publisher.items.Get(look, p.target, p.itemSalt(), nil)
-	if err != nil && (fresh || ctx.Err() != nil) {
-		return nil, err
-	}
-	return g.Item, nil
 }

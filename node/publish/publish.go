@@ -33,6 +33,7 @@ import (
 	"seedbed/magnet/metainfo"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
+	"seedbed/node/delegate"
 )
 
 // DefaultFormat is the format of publications. With its v2 hashes, an update reads only the
@@ -44,6 +45,9 @@ type Config struct {
 	Key     ed25519.PrivateKey
 	KeyName string // the name of the key on this machine; recorded
 	Salt    []byte // distinguishes publications of one key; at most 64 bytes
+	// Delegation publishes under the link of another key, whose owner has signed it. It is
+	// recorded, and needed again only when the owner has renewed it.
+	Delegation *delegate.Statement
 	// Secret makes the publication a private one (docs/privacy.md); recorded. It cannot be set for
 	// one that is public.
 	Secret bool
@@ -80,6 +84,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Secret && len(c.WebSeeds) > 0 {
 		return node.NewFault(node.FaultUsage, errors.New("a private publication has no HTTP mirrors: they would have to serve its files unencrypted"), "leave out --web-seed or --secret")
+	}
+	if err := c.checkDelegation(); err != nil {
+		return err
 	}
 	// Report errors of signing before anything is hashed.
 	if _, err := dht.SignItem(c.Key, c.Salt, 1, new(mutable.Version).Value()); err != nil {
@@ -277,6 +284,13 @@ func (p *Publication) configure(cfg *Config) (err error) {
 	r.Ended = false
 	if cfg.KeyName != "" {
 		r.KeyName = cfg.KeyName
+	}
+	if cfg.Delegation != nil {
+		joined, err := p.setDelegation(cfg.Delegation)
+		if err != nil {
+			return err
+		}
+		cfg.Overrule = cfg.Overrule || joined // the first version here comes after those that exist
 	}
 	if cfg.Path != "" {
 		if r.Path, err = filepath.Abs(cfg.Path); err != nil {

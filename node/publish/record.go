@@ -65,8 +65,10 @@ func hexV2(i *metainfo.Info) string {
 
 // record is the content of the record file.
 type record struct {
-	Key     string  `json:"key"` // public; the user's
-	KeyName string  `json:"key_name"`
+	Key     string `json:"key"` // public; the user's
+	KeyName string `json:"key_name"`
+	// Master is the key in the link, if its owner has delegated the publication to Key.
+	Master  string  `json:"master,omitempty"`
 	Salt    []byte  `json:"salt,omitempty"`
 	Path    string  `json:"path"`
 	Options options `json:"options"`
@@ -124,7 +126,7 @@ func (r *record) earlier() (list []mutable.Earlier) {
 
 // link returns the link that followers open.
 func (r *record) link() (*magnet.Link, error) {
-	key, err := id.ParseHex32(cmp.Or(r.ItemKey, r.Key))
+	key, err := id.ParseHex32(cmp.Or(r.ItemKey, r.Master, r.Key))
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +162,9 @@ func (r *record) item(v *Version) (dht.Item, error) {
 	if err != nil || copy(i.Sig[:], v.Sig) != ed25519.SignatureSize {
 		return i, errors.New("the record of a publication has a version without a signature")
 	}
-	i.Key, i.Salt = l.PublicKey, l.Salt
-	return i, nil
+	key, err := id.ParseHex32(cmp.Or(r.ItemKey, r.Key)) // not Master, which is in the link
+	i.Key, i.Salt = key, l.Salt
+	return i, err
 }
 
 // maxVersions is the maximum length of the history. The oldest versions are dropped.
@@ -323,6 +326,7 @@ type Published struct {
 	Private    bool
 	Key        string // the user's, public, in hex
 	KeyName    string
+	Master     string // public, in hex: the key in the link, if that is another one
 	Salt       string
 	Path       string
 	Link       string
@@ -343,11 +347,12 @@ func (r *record) describe() (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
-	keep := ""
+	place, keep := dht.ItemTarget(key, r.Salt), ""
+	target := place
 	if link.IsPrivate() {
-		keep = link.ToKeep().String()
+		target, keep = dht.ItemTarget(link.PublicKey, link.Salt), link.ToKeep().String()
 	}
-	return Published{Target: dht.ItemTarget(link.PublicKey, link.Salt), ItemSalt: link.Salt, Place: dht.ItemTarget(key, r.Salt), Private: link.IsPrivate(), KeepLink: keep, Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link.String(),
+	return Published{Target: target, ItemSalt: link.Salt, Place: place, Private: link.IsPrivate(), KeepLink: keep, Key: r.Key, KeyName: r.KeyName, Master: r.Master, Salt: string(r.Salt), Path: r.Path, Link: link.String(),
 		Watch: r.Watch, RolledBack: r.RolledBack, Ended: r.Ended, Versions: slices.Clone(r.Versions)}, nil
 }
 

@@ -99,11 +99,22 @@ type DNSRecord struct {
 	Found string `json:"found_text,omitempty"` // the text for the other publication
 }
 
+// Delegation is a statement that lets keys publish under the link of another key.
+type Delegation struct {
+	Head               // the infohash is that of the version that it names
+	Link      string   `json:"link"`
+	Number    int64    `json:"number"`  // of the statement
+	Expires   string   `json:"expires"` // RFC 3339
+	Keys      []string `json:"keys"`    // in hex, that publish besides the key in the link
+	NewestSeq int64    `json:"seq"`     // number of the version that it names
+}
+
 // History lists the versions that were published under a key, oldest first.
 type History struct {
 	Head
 	PublicKey string        `json:"public_key"`
 	Name      string        `json:"name"`
+	Master    string        `json:"master_key,omitempty"` // the key in the link, if its owner has delegated the publication
 	Salt      string        `json:"salt,omitempty"`
 	Path      string        `json:"path"`
 	Link      string        `json:"link"`
@@ -135,6 +146,10 @@ type Followed struct {
 
 	Stays     bool   `json:"stays,omitempty"`      // at the current version, though there may be newer ones
 	NewestSeq *int64 `json:"newest_seq,omitempty"` // the highest number that is known
+
+	SignedBy  string   `json:"signed_by,omitempty"`          // the key of the current version, if it is not the one in the link
+	Delegates []string `json:"delegates,omitempty"`          // keys that publish besides the one in the link
+	Expires   string   `json:"delegation_expires,omitempty"` // RFC 3339; later versions of these keys do not count
 
 	NextSeq      *int64 `json:"next_seq,omitempty"` // of the version that is being downloaded
 	NextInfoHash string `json:"next_infohash,omitempty"`

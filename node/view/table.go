@@ -34,6 +34,7 @@ var Table = []Entry{
 	{"check", "The result of checking the files on disk.", &Check{}},
 	{"key", "A key for publishing.", &Key{}},
 	{"dns_record", "The DNS record that gives a publication a name.", &DNSRecord{}},
+	{"delegation", "A statement that lets keys publish under the link of another key.", &Delegation{}},
 	{"rolled_back", "The process that publishes under the key has published an earlier version again.", &RolledBack{}},
 	{"history", "The versions that were published under a key.", &History{}},
 	{"follow", "A publication that a daemon follows.", &Followed{}},

@@ -21,7 +21,7 @@ import (
 func Key(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Manage publishing keys: new, list, export, import",
+		Short: "Manage publishing keys: new, list, export, import, delegate",
 		Long: `Manage the keys that publications are signed with. A key has a name on this machine
 and a public key, which links contain. Its secret stays in the state directory, readable
 by its owner alone. Anyone who has it can publish as you; if you lose it, nobody can ever
@@ -32,7 +32,7 @@ update the link again: export it to a safe place.`,
 	var c app.Flags
 	c.AddState(cmd.PersistentFlags())
 	store := func() keys.Store { return keys.Open(c.State()) }
-	cmd.AddCommand(keyNew(a, store), keyList(a, store), keyExport(a, store), keyImport(a, store))
+	cmd.AddCommand(keyNew(a, store), keyList(a, store), keyExport(a, store), keyImport(a, store), keyDelegate(a, c.State), keyShowDelegation(a))
 	return cmd
 }
 

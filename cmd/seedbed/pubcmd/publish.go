@@ -28,6 +28,7 @@ import (
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
+	"seedbed/node/delegate"
 	"seedbed/node/keys"
 	"seedbed/node/publish"
 	"seedbed/node/view"
@@ -78,6 +79,9 @@ restarts; the command exits when that is done. See seedbed publications.`,
 			if err := p.parseArgs(cmd, args); err != nil {
 				return err
 			}
+			if err := p.readDelegation(cmd.Context()); err != nil {
+				return err
+			}
 			running, err := target.Running(cmd.Context())
 			if err != nil {
 				return err
@@ -120,6 +124,7 @@ restarts; the command exits when that is done. See seedbed publications.`,
 	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
 	fs.StringVar(&p.salt, "salt", "", "`TEXT` that distinguishes several publications of one key")
 	fs.BoolVar(&p.secret, "secret", false, "encrypt it: only those who have its link can read it")
+	fs.StringVar(&p.delegation, "delegation", "", "publish under the link of the owner who has made `FILE` (see seedbed key delegate); needed once, and again after a renewal")
 	fs.BoolVar(&p.watch, "watch", false, "publish changes once the folder has stopped changing")
 	p.every = 2 * time.Second
 	fs.Var(option.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often")
@@ -136,16 +141,19 @@ type publishing struct {
 	*app.App
 	cfg       node.Config
 	key, salt string
-	path      string // what to publish under the key; "" for what was published before
-	webSeeds  []string
-	watch     bool
-	every     time.Duration
-	all       bool
-	history   string
-	dnsRecord string // a domain
-	rollback  int64
-	overrule  bool
-	secret    bool
+	// delegation is the path of a delegation file, and statement what is in it.
+	delegation string
+	statement  *delegate.Statement
+	path       string // what to publish under the key; "" for what was published before
+	webSeeds   []string
+	watch      bool
+	every      time.Duration
+	all        bool
+	history    string
+	dnsRecord  string // a domain
+	rollback   int64
+	overrule   bool
+	secret     bool
 }
 
 // handOver has a running daemon publish.
@@ -157,7 +165,7 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 		return exit.Misuse(errors.New("a daemon publishes under a key: give --key NAME, or share the file with seedbed add"))
 	}
 	format := []string{"v1", "v2", "hybrid"}
-	if err := t.Misfit(cmd, append(format, "piece-length", "web-seed", "key", "salt", "secret", "watch", "watch-every", "rollback", "overrule")...); err != nil {
+	if err := t.Misfit(cmd, append(format, "piece-length", "web-seed", "key", "salt", "secret", "watch", "watch-every", "rollback", "overrule", "delegation")...); err != nil {
 		return err
 	}
 	if p.key != "" && p.path == "" && p.rollback == 0 && p.watch {
@@ -166,6 +174,9 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: m.WebSeeds, Overrule: p.overrule, Secret: p.secret}
 	if body.Path, err = t.Dir(p.path); err != nil {
 		return err
+	}
+	if p.statement != nil {
+		body.Delegation = string(p.statement.Append(nil))
 	}
 	if p.watch {
 		body.Watch = p.every.Seconds()
@@ -216,6 +227,23 @@ func (p *publishing) parseArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// readDelegation reads the file of --delegation. Its salt is that of the publication, unless the user
+// gives another one, which is then refused.
+func (p *publishing) readDelegation(ctx context.Context) (err error) {
+	switch {
+	case p.delegation == "":
+		return nil
+	case p.key == "":
+		return exit.Misuse(errors.New("--delegation needs --key, the name of the key that it names"))
+	case p.rollback != 0:
+		return exit.Misuse(errors.New("--delegation cannot be combined with --rollback; publish with it first"))
+	}
+	if p.statement, err = readDelegation(ctx, p.delegation); err == nil && p.salt == "" {
+		p.salt = string(p.statement.Item.Salt)
+	}
+	return err
+}
+
 // sharing returns what publications leave out, and where warnings go.
 func (p *publishing) sharing() publish.Sharing {
 	return publish.Sharing{Omit: making.OwnFiles(p.App, p.cfg.State).Has, Warn: p.Warn}
@@ -241,7 +269,7 @@ func (p *publishing) publishOne(ctx context.Context, o *node.ShareOptions) error
 			return err
 		}
 	}
-	cfg := publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: p.path, Options: o,
+	cfg := publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Delegation: p.statement, Path: p.path, Options: o,
 		WebSeeds: p.webSeeds, Sharing: p.sharing(), Rollback: p.rollback, Overrule: p.overrule, Secret: p.secret}
 	if p.watch {
 		cfg.Watch = p.every

@@ -1,0 +1,267 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/magnet/delegation"
+	"seedbed/magnet/mutable"
+	"seedbed/node"
+	"seedbed/node/delegate"
+)
+
+// A publication can be under the link of another key, the master key, whose owner has delegated it
+// to the key of this machine (docs/delegation.md). Its items are then signed with this machine's key,
+// and the master's statement is republished too. The newest statement is in the state directory
+// (package delegate), where the owner's own publications find it as well.
+
+// renewalNotice is how long before the expiry of a delegation the publisher is warned.
+const renewalNotice = 14 * 24 * time.Hour
+
+// checkDelegation returns an error if a delegation is not for this key and salt.
+func (c *Config) checkDelegation() error {
+	s := c.Delegation
+	if s == nil {
+		return nil
+	}
+	own := id.ID32(c.Key.Public().(ed25519.PublicKey))
+	switch {
+	case c.Secret:
+		return errPrivateDelegation
+	case own == s.Item.Key:
+		return node.NewFault(node.FaultUsage, errors.New("the key is the master key of the delegation"), "publish without --delegation")
+	case !bytes.Equal(s.Item.Salt, c.Salt):
+		return node.NewFault(node.FaultUsage, fmt.Errorf("the delegation is for the salt %q, not for %q", s.Item.Salt, c.Salt), "")
+	case !slices.Contains(s.Keys, own):
+		return node.NewFault(node.FaultUsage, fmt.Errorf("the delegation does not name the key %s", own), "ask the owner of the publication for a file that names it")
+	}
+	return nil
+}
+
+var errPrivateDelegation = node.NewFault(node.FaultUsage, errors.New("a private publication cannot be delegated: its items are signed with a key that is made from its secret"),
+	"leave out --delegation, or publish for everyone with another key or --salt and without --secret")
+
+// setDelegation records that the publication is under the link of a statement. joined says that it
+// was not before. The caller holds making and mu.
+func (p *Publication) setDelegation(s *delegate.Statement) (joined bool, err error) {
+	if !p.secret.IsZero() {
+		return false, errPrivateDelegation
+	}
+	master := id.ID32(s.Item.Key).String()
+	if was := p.folder.file.Master; was != "" && was != master {
+		return false, node.NewFault(node.FaultConflict, fmt.Errorf("this is published under the link of another master key, %s", was), "publish with another key or salt")
+	}
+	if err := delegate.Open(p.publisher.node.StateDir()).Save(s); err != nil {
+		return false, err
+	}
+	joined = p.folder.file.Master == ""
+	p.folder.file.Master = master
+	return joined, nil
+}
+
+// statement returns the newest known statement about the publication, or nil.
+func (p *Publication) statement() (*delegate.Statement, error) {
+	l, err := p.folder.file.link()
+	if err != nil {
+		return nil, err
+	}
+	return delegate.Open(p.publisher.node.StateDir()).Load(l.PublicKey, l.Salt)
+}
+
+// found is what a lookup of a publication has found.
+type found struct {
+	delegation.Version                     // the newest one of all publishers; Number is 0 if there is none
+	statement          *mutable.Delegation // nil if the publication is not delegated
+	own                *dht.Item           // at the target of the publication's own key, or nil
+	signedHere         bool                // own is the statement, which the owner has signed on this machine
+	after              int64               // the number that the next item of the own key must exceed
+}
+
+// lookup asks the DHT for the newest version. If the content has not changed, an unreachable DHT is
+// not an error, and a delegation that does not hold is a warning.
+func (p *Publication) lookup(ctx context.Context, fresh bool) (f found, err error) {
+	look := ctx
+	if !fresh {
+		var cancel context.CancelFunc
+		look, cancel = context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+	}
+	l, err := p.folder.file.link()
+	if err != nil {
+		return f, err
+	}
+	j := delegation.New(l)
+	st, err := p.statement()
+	if err != nil {
+		return f, err
+	}
+	if st != nil {
+		_ = j.Offer(node.SignedItem(st.Item), time.Time{}) // it is signed, and the first one
+	}
+	own := id.ID32(p.key.Public().(ed25519.PublicKey))
+	_, err = node.FindNewest(look, j, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
+		g, err := p.publisher.items.Get(ctx, dht.ItemTarget(key, l.Salt), l.Salt, nil)
+		if key == own {
+			f.own = g.Item
+		}
+		return g.Item, err
+	})
+	if err != nil && (fresh || ctx.Err() != nil) {
+		return f, err
+	}
+	f.Version, _ = j.Newest()
+	f.statement = j.Statement()
+	f.signedHere = st != nil && f.own != nil && f.own.Key == st.Item.Key && f.own.Seq == st.Item.Seq && bytes.Equal(f.own.Value, st.Item.Value)
+	f.after = j.After(own)
+	if p.folder.file.Master == "" {
+		return f, nil
+	}
+	if i, ok := j.Item(l.PublicKey); ok && f.statement != nil {
+		p.learn(node.ItemOf(l, i))
+	}
+	if err := p.mayPublish(j, own); err != nil {
+		if fresh {
+			return f, err
+		}
+		p.warn(err)
+	}
+	return f, nil
+}
+
+// learn stores a statement that the DHT has.
+func (p *Publication) learn(i dht.Item) {
+	s, err := delegate.Of(i)
+	if err == nil {
+		err = delegate.Open(p.publisher.node.StateDir()).Save(s)
+	}
+	if err != nil {
+		p.warn(fmt.Errorf("cannot store the delegation with the number %d: %w", i.Seq, err))
+	}
+}
+
+// mayPublish returns an error if the statement does not let this key publish. It warns if it
+// expires soon.
+func (p *Publication) mayPublish(j *delegation.Judge, own id.ID32) error {
+	const ask = "ask the owner of the publication for a new delegation file, and give it with --delegation"
+	if !slices.Contains(j.Keys(), own) {
+		return node.NewFault(node.FaultPermission, fmt.Errorf("the key %s no longer publishes under this link: the owner's newest statement does not name it", own), ask)
+	}
+	expiry := j.Statement().Expiry
+	switch left := time.Until(expiry); {
+	case left <= 0:
+		return node.NewFault(node.FaultPermission, fmt.Errorf("the delegation has expired at %s", expiry.UTC().Format("2006-01-02 15:04 MST")), ask)
+	case left < renewalNotice:
+		p.warn(node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expires at %s", expiry.UTC().Format("2006-01-02 15:04 MST")), ask))
+	}
+	return nil
+}
+
+// isOthers reports whether the newest version was not published from here, though this machine's
+// key may have signed it.
+func (p *Publication) isOthers(f *found) bool {
+	if f.own != nil && !f.signedHere && p.isForeign(f.own) {
+		return true
+	}
+	last := p.folder.file.last()
+	if f.statement == nil || f.Number == 0 || f.Item.Key == id.ID32(p.key.Public().(ed25519.PublicKey)) {
+		return false // own says it all
+	}
+	return last == nil || f.Number > last.Seq || f.Number == last.Seq && f.InfoHash.String() != last.InfoHash
+}
+
+// othersConflict returns the fault for a version that was not published from here.
+func (p *Publication) othersConflict(f *found) error {
+	if f.own != nil && !f.signedHere && p.isForeign(f.own) {
+		return p.conflict(f.own)
+	}
+	return node.NewFault(node.FaultConflict,
+		fmt.Errorf("version %d of this publication is the torrent %s and was not published from here: the key %s has signed it", f.Number, f.InfoHash, f.Item.Key),
+		"use --overrule to continue from that version")
+}
+
+// keepStatement republishes the statement of the master key until stop is called. When a newer
+// one is in the DHT or in the state directory, it republishes that from the next round on.
+func (p *Publication) keepStatement() (stop func()) {
+	if p.folder.file.Master == "" {
+		return func() {}
+	}
+	s, err := p.statement()
+	if err == nil && s == nil {
+		err = errors.New("there is none in the state directory")
+	}
+	if err != nil {
+		p.warn(fmt.Errorf("the delegation is not republished: %w", err))
+		return func() {}
+	}
+	k := &statementKeeper{p: p, warned: time.Now()}
+	k.keep(s)
+	return k.close
+}
+
+// statementKeeper republishes the newest statement of a master key.
+type statementKeeper struct {
+	p      *Publication
+	warned time.Time // when the last warning about the expiry was due; of the rounds, which do not overlap
+
+	mu     sync.Mutex // not held during a lookup, unlike making
+	kept   *delegate.Statement
+	stop   func() // stops republishing kept
+	closed bool
+}
+
+// keep republishes s in place of an earlier statement.
+func (k *statementKeeper) keep(s *delegate.Statement) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed || k.kept != nil && s.Item.Seq <= k.kept.Item.Seq {
+		return
+	}
+	if k.stop != nil {
+		k.stop()
+	}
+	k.kept = s
+	k.stop = k.p.publisher.items.Keep(s.Item, false, func(r dht.RepublishReport, _ error) { k.round(s, r.Newer) })
+}
+
+func (k *statementKeeper) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	k.stop()
+}
+
+// round handles the report of one round of the dht.Keeper in which kept was republished.
+func (k *statementKeeper) round(kept *delegate.Statement, newer *dht.Item) {
+	p := k.p
+	if newer != nil {
+		p.learn(*newer)
+	}
+	if now := time.Now(); now.Sub(k.warned) > 24*time.Hour && kept.Expiry.Sub(now) < renewalNotice {
+		k.warned = now
+		p.warn(node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expires at %s", kept.Expiry.UTC().Format("2006-01-02 15:04 MST")),
+			"ask the owner of the publication for a new delegation file, and give it with --delegation"))
+	}
+	s, err := delegate.Open(p.publisher.node.StateDir()).Load(kept.Item.Key, kept.Item.Salt)
+	if err == nil && s != nil && s.Item.Seq > kept.Item.Seq {
+		p.publisher.wg.Go(func() { k.keep(s) }) // a report must not stop its item
+	}
+}
+
+// carried returns the statement that the owner's next version must repeat, because its item takes
+// the place of the statement; nil if there is none.
+func (f *found) carried() *mutable.Delegation {
+	if f.statement == nil {
+		return nil
+	}
+	d := *f.statement
+	d.Number = 0 // that of the item
+	return &d
+}
