@@ -130,7 +130,7 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 	r.storage.Store(s)
 	t.passOrder(r)
 	t.setRoot(info, s.Names())
-	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Files: fileSet(info, files), Stored: stored}, nil
+	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Files: fileSet(info, files), Stored: stored, Outdated: s.Outdated()}, nil
 }
 
 // fileSet returns files as a set. Nil means all files and gives an empty set.

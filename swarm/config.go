@@ -53,6 +53,9 @@ type Content struct {
 	// Stored lists stored chunks of pieces that are not in Have. Chunks whose bounds
 	// differ from those of Shared are fetched again.
 	Stored []engine.Block
+	// Outdated has the pieces whose place in the files holds other data, some blocks of which may
+	// be right: that of an earlier version.
+	Outdated bitset.Set
 }
 
 // Config configures a torrent.

@@ -62,7 +62,7 @@ func (t *Torrent) do(c *engine.Command) {
 		t.jobs++
 		t.storeMu.Unlock()
 		t.cfg.Shared.counters.writes.Add(1)
-		t.cfg.Shared.work.push(storeJob{t: t, buffer: b, slot: c.Slot, block: c.Block, sums: c.WantSums, round: c.Round})
+		t.cfg.Shared.work.push(storeJob{t: t, buffer: b, slot: c.Slot, block: c.Block, sums: c.WantSums, round: c.Round, kept: c.Kept})
 	case engine.CmdDropSlot:
 		if b := t.slots[c.Slot]; b != nil {
 			t.slots[c.Slot] = nil
@@ -92,6 +92,9 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdLeaves:
 		conn, piece, q := c.Conn, c.Block, c.Hash
 		t.task(func() { t.leaves(conn, piece, q) })
+	case engine.CmdCompare:
+		piece, leaves := c.Block, c.Leaves
+		t.task(func() { t.compare(piece, leaves) })
 	case engine.CmdYourIP:
 		if from := t.conns[c.Conn]; from != nil {
 			t.emit(Event{Kind: External, Addr: c.Addr, From: from.addr})

@@ -37,6 +37,7 @@ type Shared struct {
 	sums      maphash.Seed // seed of block checksums, secret to this process
 	work      workQueue
 	counters  counters
+	leaves    chan struct{} // has an element for each piece that is hashed for a peer
 	wg        sync.WaitGroup
 
 	torrentsMu sync.Mutex
@@ -57,7 +58,7 @@ func NewShared(cfg SharedConfig) *Shared {
 	s := &Shared{
 		pool: buf.NewPool(max(cfg.Memory, int64(cfg.ChunkSize))), chunkSize: cfg.ChunkSize,
 		reads: newReads(), sums: maphash.MakeSeed(), conns: peerconn.NewResources(),
-		torrents: make(map[*Torrent]struct{}),
+		torrents: make(map[*Torrent]struct{}), leaves: make(chan struct{}, max(1, cfg.Workers/2)),
 	}
 	s.SetRates(cfg.UpRate, cfg.DownRate)
 	s.work.ready.L = &s.work.mu
@@ -84,6 +85,13 @@ func (s *Shared) SetRates(up, down int64) {
 	for _, t := range s.running() {
 		t.limitChanged()
 	}
+}
+
+// startLeaves waits until a piece may be hashed for a peer: its requests cost the peer little, so they use
+// at most half of the processors.
+func (s *Shared) startLeaves() (release func()) {
+	s.leaves <- struct{}{}
+	return func() { <-s.leaves }
 }
 
 // join adds t to the torrents that are notified of new rates.

@@ -56,7 +56,7 @@ func (t *Torrent) storageOpened(c Content) {
 	t.resumed = c.Stored
 	t.storeMu.Unlock()
 	t.inbox.post(item{
-		ev: &engine.EvInfo{Info: t.info, Have: c.Have, Wanted: c.Wanted, Files: c.Files, Stored: c.Stored},
+		ev: &engine.EvInfo{Info: t.info, Have: c.Have, Wanted: c.Wanted, Files: c.Files, Stored: c.Stored, Outdated: c.Outdated},
 		fn: func() { t.emit(Event{Kind: Opened, Info: t.info}) },
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"sync"
 
+	"seedbed/internal/bitset"
 	"seedbed/internal/buf"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
@@ -18,6 +19,7 @@ type storeJob struct {
 	block  engine.Block
 	sums   bool
 	round  uint32
+	kept   bitset.Set // blocks of the piece whose bytes are in the files; length 0 means none
 }
 
 // worker hashes and writes until the queue is closed. When jobs are waiting, it hashes
@@ -51,11 +53,15 @@ func (j *storeJob) isWholePiece() bool {
 // canPairWith reports whether j and o are complete pieces whose SHA-1 can be computed together:
 // they have the same size, including padding after small files in a hybrid torrent.
 func (j *storeJob) canPairWith(o *storeJob) bool {
-	return j.isWholePiece() && o.isWholePiece() && j.t.info.HasV1() && o.t.info.HasV1() &&
+	return j.kept.Len() == 0 && o.kept.Len() == 0 && j.isWholePiece() && o.isWholePiece() && j.t.info.HasV1() && o.t.info.HasV1() &&
 		j.t.info.PieceSize(int(j.block.Piece)) == o.t.info.PieceSize(int(o.block.Piece))
 }
 
 func (j *storeJob) run() {
+	if err := j.readKept(); err != nil {
+		j.failed(err)
+		return
+	}
 	switch info, p := j.t.info, int(j.block.Piece); {
 	case !j.isWholePiece():
 		j.storeChunk(j.data())
@@ -74,7 +80,7 @@ func (j *storeJob) storePiece(sum metainfo.Digest) {
 	t, p, mem := j.t, int(j.block.Piece), j.data()
 	ok := sum == t.info.Digest(p)
 	if ok {
-		if err := t.write(mem, j.offset()); err != nil {
+		if err := j.writeNew(mem); err != nil {
 			j.failed(err)
 			return
 		}
@@ -99,7 +105,7 @@ func (j *storeJob) storeChunk(mem []byte) {
 	t := j.t
 	ps := t.partial(j.block.Piece, j.round)
 	hashed := ps.advance(j.block.Begin, mem)
-	if err := t.write(mem, j.offset()); err != nil {
+	if err := j.writeNew(mem); err != nil {
 		j.failed(err)
 		return
 	}

@@ -281,7 +281,10 @@ func (i *Info) LeafHashes(dst []byte, q HashRequest, leaves []Root) ([]byte, boo
 	f := &i.Files[i.fileAt(int64(piece)*i.PieceLength)]
 	layer := i.layers[f.Root]
 	own := log2(int64(q.Length))
-	if uncles := int(q.ProofLayers) + 1 - own; uncles > 0 && i.hasLayer(*f) && layer != nil {
+	if uncles := int(q.ProofLayers) + 1 - own; uncles > 0 && i.hasLayer(*f) {
+		if layer == nil {
+			return dst, false
+		}
 		above := HashRequest{Index: q.Index / q.Length, Length: 1, Base: uint32(i.base()), ProofLayers: uint32(uncles - 1)}
 		proof := appendProof(nil, above, layer, treeWidth(int64(len(layer)/len(Root{}))))
 		dst = append(dst, proof[len(Root{}):]...)
@@ -289,13 +292,15 @@ func (i *Info) LeafHashes(dst []byte, q HashRequest, leaves []Root) ([]byte, boo
 	return dst, true
 }
 
-// CheckLeaves verifies an answer to a request for the leaves of piece p, and returns the
-// leaves.
+// CheckLeaves verifies an answer to LeafRequest of piece p, and returns the leaves.
 func (i *Info) CheckLeaves(p int, hashes []byte) ([]Root, bool) {
-	root, known := i.pieceRoot(p)
-	width := i.pieceWidth(p)
 	const size = len(Root{})
-	if !known || int64(len(hashes)) < width*int64(size) || rootOf(hashes[:width*int64(size)], width, 0) != root {
+	width := i.pieceWidth(p)
+	if root, known := i.pieceRoot(p); known {
+		if int64(len(hashes)) < width*int64(size) || rootOf(hashes[:width*int64(size)], width, 0) != root {
+			return nil, false
+		}
+	} else if q, ok := i.LeafRequest(p); !ok || !q.proves(hashes, i.leafWidth(p)) {
 		return nil, false
 	}
 	leaves := make([]Root, i.NumBlocks(p))
@@ -305,8 +310,14 @@ func (i *Info) CheckLeaves(p int, hashes []byte) ([]Root, bool) {
 	return leaves, true
 }
 
+// leafWidth returns the number of leaves in the tree of the file with piece p.
+func (i *Info) leafWidth(p int) int64 {
+	return treeWidth((i.Files[i.fileAt(int64(p)*i.PieceLength)].Length + BlockSize - 1) / BlockSize)
+}
+
 // LeafRequest returns a request for the leaves of piece p; ok is false if they are known
-// without it: for a piece of one block.
+// without it: for a piece of one block. If the root of the piece is not known, as in a hybrid torrent
+// without piece layers, the request is also for the proof up to the root of the file.
 func (i *Info) LeafRequest(p int) (q HashRequest, ok bool) {
 	f := &i.Files[i.fileAt(int64(p)*i.PieceLength)]
 	width := i.pieceWidth(p)
@@ -314,7 +325,11 @@ func (i *Info) LeafRequest(p int) (q HashRequest, ok bool) {
 		return q, false
 	}
 	first := (int64(p)*i.PieceLength - f.Offset) / BlockSize
-	return HashRequest{Root: f.Root, Index: uint32(first), Length: uint32(width)}, true
+	q = HashRequest{Root: f.Root, Index: uint32(first), Length: uint32(width)}
+	if _, known := i.pieceRoot(p); !known {
+		q.ProofLayers = uint32(log2(i.leafWidth(p)) - 1)
+	}
+	return q, true
 }
 
 // MaxHashes returns the maximal number of hashes in an answer to one of our requests:
@@ -325,7 +340,7 @@ func (i *Info) MaxHashes() int {
 		return 0
 	}
 	const maxProof = 64 // a tree of 2^64 leaves
-	return max(maxHashes+maxProof, int(i.PieceLength/BlockSize))
+	return max(maxHashes, int(i.PieceLength/BlockSize)) + maxProof
 }
 
 // isValid reports whether a request complies with BEP 52 and fits a layer with total nodes.

@@ -36,9 +36,9 @@ func addedBytes(info *metainfo.Info, from []source) (added int64) {
 
 // reuse fills the folder of a new version with data from earlier versions, and returns the
 // number of bytes in linked files. It links a file that is proven to be identical, by its
-// merkle root (BEP 52) or by all its pieces. It copies a file of which only some pieces are
-// the same, so that writing the other pieces does not change the old version. The node
-// hashes the files in the folder in any case.
+// merkle root (BEP 52) or by all its pieces. It copies a file that has changed, so that writing
+// what differs does not change the old version. The node hashes the files in the folder in any
+// case, and keeps the pieces and, with a v2 side, the blocks that are right.
 func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reused int64, err error) {
 	n := len(info.Files)
 	r := reuser{versions: v, name: name, info: info, files: make([]string, n), changed: bitset.New(n)}
@@ -127,23 +127,26 @@ func (r *reuser) match(s source) {
 	}
 }
 
+// minChanged is the size in bytes from which on a file that has changed is copied. A smaller one
+// takes no longer to download than to find out what has changed.
+const minChanged = 128 << 10
+
 // matchChanged finds earlier versions of files that have changed: files with the same path
 // and another merkle root. With a v2 side each file begins with a piece, so that they have
-// the pieces before a change in common, and at the same size those after it too. A file
-// of one piece has none in common.
+// the blocks before a change in common, and at the same size those after it too.
 func (r *reuser) matchChanged(s source) {
 	if !r.info.HasV2() || !s.info.HasV2() {
 		return // match looks at paths too
 	}
 	paths := map[string]int{}
 	for i := range s.info.Files {
-		if f := &s.info.Files[i]; f.IsRegular() && f.Length >= r.info.PieceLength {
+		if f := &s.info.Files[i]; f.IsRegular() && f.Length >= minChanged {
 			paths[path.Join(f.Path...)] = i
 		}
 	}
 	for i := range r.info.Files {
 		f := &r.info.Files[i]
-		if !f.IsRegular() || f.Length <= r.info.PieceLength || r.files[i] != "" {
+		if !f.IsRegular() || f.Length < minChanged || r.files[i] != "" {
 			continue
 		}
 		k, ok := paths[path.Join(f.Path...)]
@@ -163,7 +166,7 @@ func (r *reuser) matchChanged(s source) {
 // them.
 func (r *reuser) prove() (proven, shared bitset.Set) {
 	n := len(r.info.Files)
-	proven, shared = bitset.New(n), bitset.New(n)
+	proven, shared = bitset.New(n), r.changed.Clone()
 	for i := range r.files {
 		if r.files[i] != "" && !r.changed.Has(i) {
 			proven.Add(i) // unless one of its pieces differs
@@ -195,28 +198,17 @@ func (r *reuser) prove() (proven, shared bitset.Set) {
 	return proven, shared
 }
 
-// uncertain yields the pieces to hash: all of them or, if the torrent has a v2 side, those of
-// changed files, because match has compared the merkle roots of the others.
+// uncertain yields the pieces to hash: all of them, or none if the torrent has a v2 side, because
+// match has compared the merkle roots.
 func (r *reuser) uncertain(yield func(p int) bool) {
-	if r.info.LacksLayers() {
-		return // the pieces have no hashes yet
+	if r.info.HasV2() {
+		return
 	}
 	for p := range r.info.NumPieces() {
-		if r.info.HasV2() && !r.changed.Has(r.fileOf(p)) {
-			continue
-		}
 		if !yield(p) {
 			return
 		}
 	}
-}
-
-// fileOf returns the file in which piece p begins.
-func (r *reuser) fileOf(p int) (file int) {
-	for sp := range r.info.PieceSpans(p) {
-		return sp.File
-	}
-	return -1
 }
 
 // hash reports whether piece p, read from the matched files, has the expected hash.

@@ -112,6 +112,9 @@ type EvInfo struct {
 	Wanted bitset.Set // wanted pieces; the zero set means all
 	Files  bitset.Set // files whose bytes count as wanted; the zero set means all
 	Stored []Block    // stored chunks of pieces that are not verified
+	// Outdated has pieces that are not verified, but some of whose blocks may be on the disk; the zero
+	// set means none. See comparison.
+	Outdated bitset.Set
 }
 
 // EvStored reports that the chunk at Block (Begin and Length are the chunk's) has been
@@ -213,6 +216,13 @@ type EvLeaves struct {
 	Leaves []metainfo.Root
 }
 
+// EvCompared answers a CmdCompare. Kept has the blocks of the piece that are on the disk; the zero set
+// means none.
+type EvCompared struct {
+	Piece uint32
+	Kept  bitset.Set
+}
+
 // EvNetwork reports that this machine now reaches other machines by another path, or again.
 // Lost are the connections that cannot work any more. Their peers, and those that could not be
 // reached because of our network, are dialed again soon.
@@ -246,6 +256,7 @@ func (*EvPublications) event()  {}
 func (*EvForgedItem) event()    {}
 func (*EvPorts) event()         {}
 func (*EvLeaves) event()        {}
+func (*EvCompared) event()      {}
 func (*EvNetwork) event()       {}
 func (*EvStop) event()          {}
 
@@ -337,6 +348,7 @@ const (
 	// for each that is not sent.
 	CmdWithdraw
 	// CmdStore: the chunk Block (Begin, Length) in Slot is complete: hash and write it.
+	// The blocks of the piece in Kept are not in Slot, but in the files.
 	// EvStored follows; after the last chunk of a piece EvVerified follows too. WantSums
 	// requests block checksums even if the hash agrees.
 	CmdStore
@@ -367,6 +379,8 @@ const (
 	// CmdLeaves: read Block.Piece and hash its blocks; EvLeaves with Conn, Block and
 	// Hash follows.
 	CmdLeaves
+	// CmdCompare: read Block.Piece and compare its blocks with Leaves; EvCompared follows.
+	CmdCompare
 	// CmdYourIP: the peer at Conn says that our address is Addr (BEP 10 yourip; its port
 	// is 0).
 	CmdYourIP
@@ -401,6 +415,8 @@ type Command struct {
 	DialBack  *wire.DialBackMsg
 	Item      *wire.ItemMsg
 	Hash      metainfo.HashRequest
+	Leaves    []metainfo.Root
+	Kept      bitset.Set // of CmdStore, by block of the piece; the zero set means none
 	Err       error
 }
 
@@ -496,6 +512,7 @@ type Stats struct {
 	Downloaded   int64 // payload, in this session
 	Uploaded     int64
 	Wasted       int64 // received and discarded
+	Kept         int64 // bytes of verified pieces that were not received, but kept from an earlier version
 	HashFails    int
 	Known        int // candidates ever learned that are not banned
 	Dialing      int

@@ -65,6 +65,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	for _, b := range ev.Stored {
 		e.req.resume(b)
 	}
+	e.beginComparison(ev.Outdated)
 	for _, p := range e.peers {
 		if p.closing {
 			continue

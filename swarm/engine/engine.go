@@ -32,6 +32,7 @@ type Engine struct {
 	meta          metadataPhase
 	early         int // bytes of the early bitfields of all peers
 	layer         layerPhase
+	comparison    comparison
 	content       *content // nil until EvInfo
 	order         Order
 	req           requester
@@ -186,6 +187,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)
 		}
+	case *EvCompared:
+		e.onCompared(ev)
 	case *EvNetwork:
 		e.onNetwork(ev)
 	case *EvStop:
@@ -292,6 +295,7 @@ func (e *Engine) Tick(now mono.Time) {
 	e.metaUpkeep()
 	e.countReplaceable()
 	e.layer.upkeep(e.now)
+	e.comparisonUpkeep()
 	e.endSuperSeeding()
 	if e.now >= e.choker.roundAt {
 		e.rechoke()
@@ -348,6 +352,7 @@ func (e *Engine) pump() {
 			e.rechoke()
 		}
 		e.choker.fill(e.now, chokeAdapter{e})
+		e.askComparisons()
 		e.req.refillAll()
 		if !e.paused {
 			e.uploader.serve(e.now, uploadAdapter{e})

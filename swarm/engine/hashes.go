@@ -13,13 +13,13 @@ import (
 // and the leaves of a piece that failed verification.
 
 const (
-	// A peer may fetch hashBurst hashes plus twice the piece layers at once, and as many
-	// again per hashRefill, but at least hashRate per second. Of the requests whose
-	// hashes must be computed, at most maxLeaves are processed at once.
+	// A peer may fetch hashBurst hashes plus twice the piece layers and the leaves at once,
+	// and as many again per hashRefill, but at least hashRate per second. Of the requests
+	// whose hashes must be computed, at most maxLeaves are processed at once.
 	hashBurst  = 16 << 10
 	hashRefill = 10 * time.Minute
 	hashRate   = 128
-	maxLeaves  = 2
+	maxLeaves  = compareWindow
 )
 
 // hashPeer is the state of a peer for hash messages.
@@ -73,6 +73,9 @@ func (e *Engine) onHash(p *peer, m *wire.Msg) {
 		e.serveHashes(p, q)
 		return
 	}
+	if q.Base == 0 && e.content != nil && e.onBlockHashes(p, m.Type, q, h.Hashes) {
+		return
+	}
 	if q.Base == 0 && p.hash.wanted {
 		e.onLeafHashes(p, m.Type, q, h.Hashes)
 		return
@@ -98,7 +101,7 @@ func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 	s := &p.hash
 	c := e.content
 	if c != nil && s.serve.Burst == 0 {
-		burst := float64(hashBurst + 2*c.info.NumPieces())
+		burst := float64(hashBurst + 2*c.info.NumPieces() + int(2*(c.info.Length/blockSize)))
 		s.serve = rate.NewBucket(e.now, max(hashRate, burst/hashRefill.Seconds()), burst)
 	}
 	// A request of 53 bytes yields 32 bytes for each hash, so it is charged by the number

@@ -49,17 +49,18 @@ type peer struct {
 	gotBitfield  bool  // a bitfield, have all or have none was received
 	sentBitfield bool  // our bitfield was sent
 
-	early  early
-	down   requestPeer
-	choke  chokePeer
-	up     upload
-	meta   metaPeer
-	layer  layerPeer
-	hash   hashPeer
-	super  superPeer
-	spread spreadPeer
-	punch  punchPeer
-	push   *pushPeer // nil if it was never needed
+	early   early
+	down    requestPeer
+	choke   chokePeer
+	up      upload
+	meta    metaPeer
+	layer   layerPeer
+	hash    hashPeer
+	compare comparePeer
+	super   superPeer
+	spread  spreadPeer
+	punch   punchPeer
+	push    *pushPeer // nil if it was never needed
 
 	dhtPorts   uint8     // PORT messages that were used
 	dialBackAt mono.Time // when it may ask us again to dial back
@@ -198,6 +199,7 @@ func (e *Engine) close(p *peer, f Fault) {
 func (e *Engine) leaveSwarm(p *peer) {
 	e.meta.leave(&p.meta)
 	e.layer.leave(&p.layer)
+	e.stopAsking(p)
 	e.req.close(&p.down)
 	if c := e.content; c != nil {
 		if has := p.down.has; has.Len() == c.n && !p.down.counted {

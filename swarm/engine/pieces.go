@@ -1,10 +1,14 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+
+	"seedbed/internal/bitset"
+)
 
 // block is the state of one block of an open piece.
 type block struct {
-	done bool
+	done bool     // it has arrived, or is kept
 	from uint32   // origin of the payload, when done; see blame.go
 	held *request // outstanding requests
 }
@@ -57,7 +61,8 @@ type piece struct {
 	hashing   bool         // the last chunk was stored; the result of hashing is pending
 	lastAsked *requestPeer // the peer asked last; on parole the only one that is asked, while it delivers in time
 	parole    bool
-	round     uint32 // value of pieceBook.rounds when it was begun or restarted
+	kept      bitset.Set // blocks that are on the disk since before the download; length 0 means none
+	round     uint32     // value of pieceBook.rounds when it was begun or restarted
 }
 
 // blockOf returns block b of p in the form that messages use.
@@ -73,6 +78,7 @@ func (p *piece) chunkOf(b uint32) *chunk {
 // openPiece opens an idle piece, without a slot yet.
 func (r *requester) openPiece(index uint32) *piece {
 	r.pick.take(index)
+	r.keep.release(index)
 	var p *piece
 	if n := len(r.pieces.spare); n > 0 {
 		p, r.pieces.spare = r.pieces.spare[n-1], r.pieces.spare[:n-1]
@@ -82,7 +88,7 @@ func (r *requester) openPiece(index uint32) *piece {
 	size := uint32(r.info.DataSize(int(index)))
 	nblocks := int((size + blockSize - 1) / blockSize)
 	nchunks := int((size + r.chunkSize - 1) / r.chunkSize)
-	*p = piece{index: index, size: size, closed: nchunks,
+	*p = piece{index: index, size: size, closed: nchunks, kept: r.keep.of(index),
 		block: slices.Grow(p.block[:0], nblocks)[:nblocks],
 		chunk: slices.Grow(p.chunk[:0], nchunks)[:nchunks],
 	}
@@ -94,6 +100,7 @@ func (r *requester) openPiece(index uint32) *piece {
 		k.blocks = (k.length + blockSize - 1) / blockSize
 		k.free, k.next = k.blocks, k.first
 		p.chunk[i] = k
+		p.chunk[i].markKept()
 	}
 	r.pieces.closed += nchunks
 	p.parole = r.sink.isSuspect(index)
@@ -154,6 +161,9 @@ func (r *requester) openChunk(p *piece) *chunk {
 		p.closed--
 		r.pieces.closed--
 		r.updateRequestable(k)
+		if k.done == k.blocks { // nothing of it has to be requested
+			r.store(k)
+		}
 		return k
 	}
 	panic("engine: closed chunk count is wrong")
@@ -193,6 +203,8 @@ func (r *requester) reset(k *chunk) {
 	}
 	k.state, k.slot = chunkClosed, NoSlot
 	k.free, k.done, k.next = k.blocks, 0, k.first
+	p.kept = r.keep.of(p.index)
+	k.markKept()
 	r.updateRequestable(k)
 	p.hashing = false
 }
@@ -203,7 +215,7 @@ func (r *requester) dropChunk(k *chunk) {
 	if k.out > 0 {
 		panic("engine: dropped a chunk with outstanding requests")
 	}
-	r.intake.wasted += int64(k.done) * blockSize
+	r.intake.wasted += int64(k.done-k.keptBlocks()) * blockSize
 	slot := k.slot
 	r.reset(k)
 	r.sink.dropSlot(slot)

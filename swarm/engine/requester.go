@@ -19,8 +19,8 @@ type requestSink interface {
 	// not send the block.
 	cancel(conn Conn, b Block, rejected bool)
 	// store hands over a slot after all blocks of b have arrived. All parts of one copy
-	// of a piece have the same round.
-	store(slot Slot, b Block, round uint32)
+	// of a piece have the same round. The blocks of the piece in kept are on the disk already.
+	store(slot Slot, b Block, round uint32, kept bitset.Set)
 	// dropSlot discards the contents of a slot.
 	dropSlot(slot Slot)
 
@@ -60,6 +60,7 @@ type requester struct {
 	padding  bitset.Set // pieces that contain only padding (BEP 47); length 0 if there are none
 	nPadding int
 
+	keep        keeper
 	pick        *picker
 	order       *pieceOrder // nil: rarest first, all pieces in one class
 	slots       slots
@@ -94,6 +95,7 @@ type intake struct {
 	bytes     int64
 	last      mono.Time // when the last of them arrived; 0: never
 	wasted    int64
+	kept      int64 // bytes of verified pieces that were on the disk before
 	hashFails int
 }
 
@@ -154,7 +156,7 @@ func (r *requester) setNeed(have, wanted bitset.Set) {
 		}
 	}
 	for i := r.need.Next(0); i >= 0; i = r.need.Next(i + 1) {
-		if r.pieces.open[uint32(i)] == nil {
+		if r.pieces.open[uint32(i)] == nil && !r.keep.holds(uint32(i)) {
 			r.pick.put(uint32(i))
 		}
 	}
@@ -186,6 +188,7 @@ func (r *requester) gotPiece(index uint32) {
 	i := int(index)
 	r.nHave++
 	r.pick.take(index)
+	r.intake.kept += r.keep.done(index, r.info.DataSize(i))
 	if !r.need.Remove(i) {
 		return
 	}

@@ -1,6 +1,9 @@
 package engine
 
-import "seedbed/swarm/wire"
+import (
+	"seedbed/internal/bitset"
+	"seedbed/swarm/wire"
+)
 
 // This file connects the requester to the engine.
 
@@ -15,8 +18,8 @@ func (s requestAdapter) cancel(conn Conn, b Block, rejected bool) {
 	s.e.cmd(Command{Kind: CmdCancel, Conn: conn, Block: b, Rejected: rejected})
 }
 
-func (s requestAdapter) store(slot Slot, b Block, round uint32) {
-	s.e.cmd(Command{Kind: CmdStore, Slot: slot, WantSums: s.e.blame.isSuspect(b.Piece), Round: round, Block: b})
+func (s requestAdapter) store(slot Slot, b Block, round uint32, kept bitset.Set) {
+	s.e.cmd(Command{Kind: CmdStore, Slot: slot, WantSums: s.e.blame.isSuspect(b.Piece), Round: round, Block: b, Kept: kept})
 }
 
 func (s requestAdapter) dropSlot(slot Slot) { s.e.cmd(Command{Kind: CmdDropSlot, Slot: slot}) }

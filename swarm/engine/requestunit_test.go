@@ -150,7 +150,7 @@ func (w *requestWorld) cancel(conn Conn, b Block, rejected bool) {
 	}
 }
 
-func (w *requestWorld) store(slot Slot, b Block, round uint32) {
+func (w *requestWorld) store(slot Slot, b Block, round uint32, _ bitset.Set) {
 	s := w.slots[slot]
 	if s == nil || s.piece != b.Piece || s.begin != b.Begin || len(s.filled) != int((b.Length+blockSize-1)/blockSize) || w.r.paused {
 		w.t.Fatalf("invalid store of %v from slot %d: %+v", b, slot, s)

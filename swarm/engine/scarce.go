@@ -88,7 +88,7 @@ func (r *requester) isServable(pc *piece) bool {
 
 // isEndgame reports whether every missing block has been requested.
 func (r *requester) isEndgame() bool {
-	return r.pick.idleCount() == 0 && len(r.pieces.requestable) == 0 && r.pieces.closed == 0
+	return r.pick.idleCount() == 0 && r.keep.held == 0 && len(r.pieces.requestable) == 0 && r.pieces.closed == 0
 }
 
 // endgame requests from p blocks that are outstanding at slower peers. It starts at the

@@ -34,12 +34,14 @@ var machines = map[string]machine{
 	"metadata": {files: []string{"metadata.go"}},
 	"requester": {
 		files: []string{"requester.go", "holdings.go", "request.go", "outstanding.go", "pieces.go", "verified.go",
-			"parole.go", "weak.go", "scarce.go", "steal.go", "focused.go", "order.go", "late.go"},
-		parts: []string{"picker", "slots", "focus", "standing"},
+			"parole.go", "weak.go", "scarce.go", "steal.go", "focused.go", "order.go", "late.go", "keep.go"},
+		parts: []string{"picker", "slots", "focus", "standing", "keeper"},
 	},
 	"picker": {files: []string{"picker.go"}},
 	"focus":  {files: []string{"focus.go"}},
 	"slots":  {files: []string{"slots.go"}},
+	// The blocks of an earlier version.
+	"keeper": {files: []string{"keeper.go"}},
 	// Ratings of peers as sources of blocks.
 	"standing":     {files: []string{"standing.go"}},
 	"super-seeder": {files: []string{"super.go"}, parts: []string{"stride"}},

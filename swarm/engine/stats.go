@@ -6,7 +6,7 @@ import "seedbed/internal/mono"
 func (e *Engine) Stats(now mono.Time) Stats {
 	s := Stats{
 		DownRate: e.req.intake.rate.Rate(now), UpRate: e.upRate.Rate(now), UpLimit: e.uploader.limit,
-		Downloaded: e.req.intake.bytes, Uploaded: e.uploaded, Wasted: e.req.intake.wasted, HashFails: e.req.intake.hashFails,
+		Downloaded: e.req.intake.bytes, Uploaded: e.uploaded, Wasted: e.req.intake.wasted, Kept: e.req.intake.kept, HashFails: e.req.intake.hashFails,
 		Known: e.book.known(), Dialing: e.book.dialing, Tried: e.book.tried, Refused: e.book.refused,
 		Connected: e.open, Banned: e.book.bans.count(now), Dropped: e.dropped, Paused: e.paused, Broken: e.broken, MetaOffers: e.meta.offers,
 	}

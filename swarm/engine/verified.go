@@ -8,7 +8,7 @@ func (r *requester) store(k *chunk) {
 	k.state = chunkStoring
 	r.updateRequestable(k)
 	pc := k.piece
-	r.sink.store(k.slot, Block{Piece: pc.index, Begin: k.begin, Length: k.length}, pc.round)
+	r.sink.store(k.slot, Block{Piece: pc.index, Begin: k.begin, Length: k.length}, pc.round, pc.kept)
 }
 
 // chunkAt returns the chunk that an event refers to, or nil if its piece is no longer
@@ -93,7 +93,8 @@ func (r *requester) finish(piece uint32) {
 func (r *requester) refetch(piece uint32) {
 	pc := r.pieces.open[piece]
 	r.intake.hashFails++
-	r.intake.wasted += int64(pc.size)
+	r.intake.wasted += int64(pc.size) - keptBytes(pc.kept, int64(pc.size))
+	r.keep.discard(piece)
 	pc.parole, pc.lastAsked = r.sink.isSuspect(piece), nil
 	r.forgetStored(pc)
 }
@@ -108,6 +109,7 @@ func (r *requester) endParole(piece uint32) {
 
 // distrust fetches all stored blocks of unverified pieces again.
 func (r *requester) distrust() {
+	r.keep.discardAll()
 	for i := len(r.pieces.opened) - 1; i >= 0; i-- {
 		r.forgetStored(r.pieces.opened[i])
 	}

@@ -60,6 +60,7 @@ func (s *Storage) hashPiece(p int, buf []byte) (bool, error) {
 func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done, total int64)) (bitset.Set, error) {
 	var mu sync.Mutex
 	good := bitset.New(set.Len())
+	empty := bitset.New(set.Len()) // not all of the piece is there, or it is a hole
 	var total int64
 	for p := range set.All() {
 		if s.info.IsPadding(p) {
@@ -77,6 +78,11 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 			s.places.RLock()
 			there, hole := s.isPresent(p)
 			s.places.RUnlock()
+			if !there || hole {
+				mu.Lock()
+				empty.Add(p)
+				mu.Unlock()
+			}
 			switch {
 			case !there:
 				return sum, true, true
@@ -89,10 +95,13 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 			return metainfo.Digest{V1: zeros()}, false, true
 		},
 		Done: func(p int, sum metainfo.Digest, skip bool) {
-			if !skip && sum == s.info.Digest(p) {
-				mu.Lock()
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case skip:
+				empty.Add(p)
+			case sum == s.info.Digest(p):
 				good.Add(p)
-				mu.Unlock()
 			}
 		},
 		Absent: func(err error) bool { kind := kindOf(err); return kind == Vanished || kind == Truncated },
@@ -106,7 +115,28 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 	if err := s.applyCheck(set, good); err != nil {
 		return bitset.Set{}, s.failed(err)
 	}
+	s.noteOutdated(set, good, empty)
 	return s.Have(), nil
+}
+
+// noteOutdated records which pieces of set hold other data than they should.
+func (s *Storage) noteOutdated(set, good, empty bitset.Set) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outdated.RemoveAll(set)
+	for p := range set.All() {
+		if !good.Has(p) && !empty.Has(p) {
+			s.outdated.Add(p)
+		}
+	}
+}
+
+// Outdated returns the pieces that were complete on the disk when they were checked and had another hash:
+// of an earlier version of a file, or damaged. Blocks in them may be right.
+func (s *Storage) Outdated() bitset.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.outdated.Clone()
 }
 
 // checkRead is ReadAt, except that a failure does not have to be recovered from.

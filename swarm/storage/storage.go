@@ -71,6 +71,7 @@ type Storage struct {
 	written    bitset.Set  // verified and written
 	doubt      bitset.Set  // may exist: to be checked
 	suspect    bitset.Set  // subset of written: a sync failed, so that the next one proves nothing
+	outdated   bitset.Set  // see Outdated
 	moved      bitset.Set  // bytes that left the parts file since the last flush began
 	dirty      []int       // files with writes that are not synced
 	finishable []int       // files that may take their final names
@@ -137,7 +138,7 @@ func openClaimed(o Options, c *Claim) (*Storage, error) {
 	s := &Storage{
 		layout: newLayout(o.Info), o: o, dir: abs, handles: o.Handles,
 		files:  make([]fileState, len(o.Info.Files)+1),
-		synced: bitset.New(n), written: bitset.New(n), doubt: bitset.New(n), suspect: bitset.New(n), moved: bitset.New(n),
+		synced: bitset.New(n), written: bitset.New(n), doubt: bitset.New(n), suspect: bitset.New(n), outdated: bitset.New(n), moved: bitset.New(n),
 		dirs: map[string]struct{}{},
 	}
 	if s.disk, err = o.OpenDisk(abs, !o.ReadOnly); err != nil {
