@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/id"
 	"seedbed/internal/sealed"
 	"seedbed/magnet"
@@ -27,6 +28,8 @@ const (
 	// were not read for the longest time stop earlier.
 	pauseAfter = 10 * time.Minute
 	maxActive  = 64
+	// removalPoll is how often it is checked whether a torrent that is being removed has gone.
+	removalPoll = 100 * time.Millisecond
 )
 
 // copies are the versions that are being read, or were. The torrent of a version is one that the node
@@ -76,7 +79,7 @@ func openCopies(cfg *Config) (*copies, error) {
 // private publication.
 func (c *copies) open(ctx context.Context, link *magnet.Link, secret sealed.Secret, peers []string) (*held, error) {
 	ih := link.InfoHash
-	t, err := c.torrent(link, peers)
+	t, err := c.torrent(ctx, link, peers)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +103,9 @@ func (c *copies) open(ctx context.Context, link *magnet.Link, secret sealed.Secr
 	return h, nil
 }
 
-// torrent returns the torrent that a link names, and adds it if the node does not have it.
-func (c *copies) torrent(link *magnet.Link, peers []string) (*node.Torrent, error) {
+// torrent returns the torrent that a link names, and adds it if the node does not have it. It waits for one
+// that is being removed.
+func (c *copies) torrent(ctx context.Context, link *magnet.Link, peers []string) (*node.Torrent, error) {
 	for {
 		if t := c.node.Torrent(link.InfoHash); t != nil {
 			return t, nil
@@ -109,6 +113,9 @@ func (c *copies) torrent(link *magnet.Link, peers []string) (*node.Torrent, erro
 		t, err := c.node.Add(node.Spec{Link: link, Dir: c.folder(link.InfoHash), All: true, Peers: peers, ReadAhead: readAhead, Cache: true})
 		if !errors.Is(err, node.ErrDuplicate) {
 			return t, err
+		}
+		if err := await.Sleep(ctx, removalPoll); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -253,7 +260,7 @@ func (c *copies) oldest(own []*held) (found id.ID, ok bool) {
 // delete deletes a copy: its torrent with all that the state directory has of it, and its files.
 func (c *copies) delete(ctx context.Context, ih id.ID) {
 	// The torrent of an earlier run is added for that; its metadata is in the state directory.
-	t, err := c.torrent(&magnet.Link{InfoHash: ih, HasInfoHash: true}, nil)
+	t, err := c.torrent(ctx, &magnet.Link{InfoHash: ih, HasInfoHash: true}, nil)
 	if err == nil && t.IsCache() {
 		if err = c.node.Remove(ctx, ih, true); err == nil {
 			err = t.Settled(ctx)

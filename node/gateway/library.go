@@ -9,12 +9,15 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"seedbed/dht"
+	"seedbed/internal/id"
 	"seedbed/magnet"
+	"seedbed/magnet/delegation"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
 )
@@ -89,6 +92,10 @@ type site struct {
 
 	failure error // of the last lookup
 	looking chan struct{}
+
+	// Only the lookup that runs uses these.
+	link  *magnet.Link
+	judge *delegation.Judge // has seen all items of link that were found so far
 }
 
 // OpenLibrary returns a Library. Close ends it, as does the end of the node.
@@ -252,7 +259,7 @@ func (l *Library) look(s *site) {
 	l.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, lookFor)
 		defer cancel()
-		v, c, err := l.find(ctx, s.addr, known)
+		v, c, err := l.find(ctx, s, known)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		defer close(done)
@@ -265,39 +272,47 @@ func (l *Library) look(s *site) {
 	})
 }
 
-// find finds a version that is newer than known, which may be nil, and opens it. It returns nil if
-// there is none.
-func (l *Library) find(ctx context.Context, a Address, known *Version) (*Version, *held, error) {
-	link, err := l.link(ctx, a)
+// find finds the newest version of s, and opens it. It returns nil if that is known, which may be nil. A
+// version of a key that its owner has revoked does not count, nor does one that is older than what was seen
+// before.
+func (l *Library) find(ctx context.Context, s *site, known *Version) (*Version, *held, error) {
+	link, err := l.link(ctx, s.addr)
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := l.items.Get(ctx, dht.ItemTarget(link.PublicKey, link.Salt), link.Salt, nil)
+	if s.link == nil || s.link.PublicKey != link.PublicKey || !bytes.Equal(s.link.Salt, link.Salt) {
+		s.link, s.judge = link, delegation.New(link)
+	}
+	var answered atomic.Int64
+	rejected, err := node.FindNewest(ctx, s.judge, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
+		g, err := l.items.Get(ctx, dht.ItemTarget(key, link.Salt), link.Salt, nil)
+		answered.Add(int64(g.Answered))
+		return g.Item, err
+	})
+	v, ok := s.judge.Newest()
 	switch {
+	case ok && known != nil && v.Number == known.Seq && v.InfoHash == known.InfoHash:
+		return nil, nil, nil
+	case ok:
 	case err != nil:
 		return nil, nil, unavailable(err)
-	case g.Item == nil && g.Answered == 0:
-		return nil, nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 5, Title: "Not connected", Text: "No node of the DHT answers, so the publication cannot be looked for.",
-			Hint: "The gateway has just started, or has no connection to the internet."}
-	case g.Item == nil:
-		return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "Nothing is published here", Text: fmt.Sprintf("No node of the DHT knows a version of %v.", a),
-			Hint: "The address is wrong, or neither the publisher nor a follower that keeps the link alive has been online for two hours."}
-	case known != nil && g.Item.Seq <= known.Seq:
-		return nil, nil, nil
-	}
-	version, err := mutable.Read(link, g.Item.Value)
-	if errors.Is(err, mutable.ErrPrivate) {
+	case errors.Is(rejected, mutable.ErrPrivate):
 		return nil, nil, &Failure{Code: http.StatusForbidden, Retry: 30, Title: "Private", Text: "This publication is private, and the gateway does not have its secret.",
 			Hint: "Start the gateway with the link to read it as an argument."}
+	case rejected != nil:
+		return nil, nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", s.addr)}
+	case answered.Load() == 0:
+		return nil, nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 5, Title: "Not connected", Text: "No node of the DHT answers, so the publication cannot be looked for.",
+			Hint: "The gateway has just started, or has no connection to the internet."}
+	default:
+		return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "Nothing is published here", Text: fmt.Sprintf("No node of the DHT knows a version of %v.", s.addr),
+			Hint: "The address is wrong, or neither the publisher nor a follower that keeps the link alive has been online for two hours."}
 	}
-	if err != nil {
-		return nil, nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", a)}
-	}
-	c, err := l.copies.open(ctx, mutable.Pin(link, version.InfoHash), link.Secret, l.cfg.Peers)
+	c, err := l.copies.open(ctx, v.Pin(link), link.Secret, l.cfg.Peers)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
-	return &Version{Seq: g.Item.Seq, InfoHash: version.InfoHash, Tree: c.tree, MaxFile: c.maxFile()}, c, nil
+	return &Version{Seq: v.Number, InfoHash: v.InfoHash, Tree: c.tree, MaxFile: c.maxFile()}, c, nil
 }
 
 // link returns the link of a publication.

@@ -17,22 +17,26 @@ import (
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
+	"seedbed/magnet/mutable"
 	"seedbed/node"
+	"seedbed/node/delegate"
 	"seedbed/node/publish"
 )
 
 // publisher publishes folders on a simulated network.
 type publisher struct {
 	*publish.Publisher
-	t *testing.T
+	t    *testing.T
+	node *node.Node
 }
 
 func newPublisher(t *testing.T, n *simnet.Net, num int) *publisher {
-	p, err := publish.New(nodetest.Start(t, n, num, nodetest.Boot(100)).Node)
+	at := nodetest.Start(t, n, num, nodetest.Boot(100)).Node
+	p, err := publish.New(at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &publisher{p, t}
+	return &publisher{p, t, at}
 }
 
 // publish publishes a folder with files of these sizes and random content.
@@ -123,6 +127,53 @@ func TestTheLibraryFindsTheNewestVersion(t *testing.T) {
 		l.cfg.Allow = AllowList{}.Allows
 		if _, _, err := read(t, l, a, "index.html"); !errors.As(err, &f) || f.Code != 403 {
 			t.Error(err)
+		}
+	})
+}
+
+// A version that a named key has published is served under the key in the link. After that key is revoked,
+// the version of the owner is, although its number is lower.
+func TestTheLibraryKnowsWhoPublishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(83, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
+		nodetest.Ring(t, n, 12)
+		owner := newPublisher(t, n, 1)
+		pub, a, _ := owner.publish(1, map[string]int{"index.html": 3000})
+		master, work := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
+		first := pub.Outcome()
+		sign := func(seq int64, keys ...id.ID32) *delegate.Statement {
+			s, err := delegate.Sign(master, nil, seq, first.InfoHash, mutable.Delegation{Expiry: time.Now().Add(24 * time.Hour).Truncate(time.Second), Number: first.Seq, Keys: keys})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		worker := newPublisher(t, n, 2)
+		dir := filepath.Join(t.TempDir(), "site")
+		filetest.Write(t, filepath.Join(dir, "index.html"), []byte("of the other key"))
+		if _, err := worker.Publish(t.Context(), publish.Config{Key: work, KeyName: "work", Path: dir, Delegation: sign(2, id.ID32(work.Public().(ed25519.PublicKey)))}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // the statement is put
+		l := openLibrary(t, Config{Node: nodetest.Start(t, n, 3, nodetest.Boot(100)).Node, Dir: t.TempDir()})
+		if got, v, err := read(t, l, a, "index.html"); err != nil || v.Seq != 2 || string(got) != "of the other key" {
+			t.Fatalf("%.20q, %+v, %v", got, v, err)
+		}
+
+		items, err := owner.node.Items()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := items.Put(t.Context(), sign(3).Item, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(freshFor)
+		if _, _, err := read(t, l, a, "index.html"); err != nil { // it starts the lookup
+			t.Error(err)
+		}
+		time.Sleep(20 * time.Second)
+		if got, v, err := read(t, l, a, "index.html"); err != nil || v.Seq != 1 || len(got) != 3000 {
+			t.Errorf("after the revocation: %.20q, %+v, %v", got, v, err)
 		}
 	})
 }
