@@ -40,7 +40,7 @@ func (x *Extraction) Run(ctx context.Context) error {
 	total, done := info.Payload(), int64(0)
 	for i := range info.Files {
 		f := &info.Files[i]
-		name := Path(info, i)
+		name := info.PathOf(i)
 		switch {
 		case f.Folder:
 			if err := x.To.MkdirAll(name, 0o755); err != nil {
@@ -171,5 +171,5 @@ func (c *counter) Read(b []byte) (int, error) {
 
 // InFolder returns an Opener of the blobs of a torrent in the folder that it was downloaded to.
 func InFolder(torrent *metainfo.Info, dir *os.Root) Opener {
-	return func(file int) (io.ReadSeekCloser, error) { return dir.Open(Path(torrent, file)) }
+	return func(file int) (io.ReadSeekCloser, error) { return dir.Open(torrent.PathOf(file)) }
 }

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 
 	"seedbed/internal/sealed"
 	"seedbed/magnet/metainfo"
@@ -102,9 +101,9 @@ func match(keys *sealed.Keys, torrent, info *metainfo.Info) (*Tree, error) {
 		k, ok := byName[keys.BlobName(f.Path)]
 		switch {
 		case !ok:
-			return nil, &BlobError{Path(info, i), "is missing"}
+			return nil, &BlobError{info.PathOf(i), "is missing"}
 		case torrent.Files[k].Length != sealed.BlobSize(f.Length):
-			return nil, &BlobError{Path(info, i), "has a wrong size"}
+			return nil, &BlobError{info.PathOf(i), "has a wrong size"}
 		}
 		t.blobs[i] = k
 	}
@@ -121,13 +120,4 @@ func (t *Tree) Blob(file int) (blob int, ok bool) {
 // errors of sealed.Reader.
 func (t *Tree) Read(file int, blob io.ReadSeeker) *sealed.Reader {
 	return t.keys.Reader(blob, t.Info.Files[file].Length)
-}
-
-// Path returns the path of a file below the folder that a torrent is downloaded to, with
-// slashes.
-func Path(info *metainfo.Info, file int) string {
-	if f := &info.Files[file]; info.IsMulti() {
-		return path.Join(info.Name, path.Join(f.Path...))
-	}
-	return info.Name
 }

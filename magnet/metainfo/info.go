@@ -1,6 +1,8 @@
 package metainfo
 
 import (
+	"strings"
+
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 )
@@ -63,6 +65,15 @@ func (f *File) IsRegular() bool { return !f.Pad && f.Symlink == nil && !f.Folder
 // IsMulti reports whether the torrent's files are in a folder called Name. Otherwise
 // there is one file, and Name is its name.
 func (i *Info) IsMulti() bool { return i.multi }
+
+// PathOf returns the path of a file below the folder into which the torrent is downloaded, with slashes.
+func (i *Info) PathOf(file int) string {
+	p := strings.Join(i.Files[file].Path, "/")
+	if i.multi {
+		p = i.Name + "/" + p
+	}
+	return p
+}
 
 // NumPieces returns the number of pieces.
 func (i *Info) NumPieces() int { return i.number }

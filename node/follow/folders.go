@@ -155,7 +155,7 @@ func (v *versions) seal(name string, info *metainfo.Info) error {
 		if !f.IsRegular() {
 			continue
 		}
-		file, err := v.root.Open(path.Join(name, filePath(info, f)))
+		file, err := v.root.Open(path.Join(name, info.PathOf(i)))
 		if err != nil {
 			return err
 		}
@@ -170,12 +170,4 @@ func (v *versions) seal(name string, info *metainfo.Info) error {
 		}
 	}
 	return nil
-}
-
-// filePath returns the path of a file of a torrent in its download folder, with slashes.
-func filePath(info *metainfo.Info, f *metainfo.File) string {
-	if !info.IsMulti() {
-		return path.Join(f.Path...)
-	}
-	return path.Join(info.Name, path.Join(f.Path...))
 }

@@ -54,7 +54,7 @@ func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reuse
 		if r.files[i] == "" {
 			continue
 		}
-		to := path.Join(name, filePath(info, &info.Files[i]))
+		to := path.Join(name, info.PathOf(i))
 		if _, err := v.root.Lstat(to); err == nil {
 			continue // an earlier attempt has created it
 		}
@@ -120,7 +120,7 @@ func (r *reuser) match(s source) {
 		if !ok {
 			continue
 		}
-		at := path.Join(s.name, filePath(s.info, &s.info.Files[k]))
+		at := path.Join(s.name, s.info.PathOf(k))
 		if fi, err := r.root.Lstat(at); err == nil && fi.Mode().IsRegular() && fi.Size() == f.Length {
 			r.files[i] = at
 		}
@@ -153,7 +153,7 @@ func (r *reuser) matchChanged(s source) {
 		if !ok {
 			continue
 		}
-		at := path.Join(s.name, filePath(s.info, &s.info.Files[k]))
+		at := path.Join(s.name, s.info.PathOf(k))
 		if fi, err := r.root.Lstat(at); err == nil && fi.Mode().IsRegular() {
 			r.files[i] = at
 			r.changed.Add(i)

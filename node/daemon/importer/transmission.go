@@ -309,9 +309,7 @@ func hasData(dir string, info *metainfo.Info, c *storage.Claim) bool {
 		}
 		name := filepath.FromSlash(c.Files[i].Name)
 		if name == "" {
-			if name = filepath.Join(f.Path...); info.IsMulti() {
-				name = filepath.Join(info.Name, name)
-			}
+			name = filepath.FromSlash(info.PathOf(i))
 		}
 		if !filepath.IsLocal(name) {
 			continue
