@@ -123,6 +123,25 @@ func (a *Addr) Set(v string) error {
 	return nil
 }
 
+// ParseNetwork returns the network that v is: an address, or a network such as 192.0.2.0/24.
+func ParseNetwork(v string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(v); err == nil {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	if err != nil {
+		return p, fmt.Errorf("%q is neither an address nor a network", v)
+	}
+	return p, nil
+}
+
+// CheckNetwork returns an error if v is not what ParseNetwork takes.
+func CheckNetwork(v string) error {
+	_, err := ParseNetwork(v)
+	return err
+}
+
 // CheckAddr returns an error if v is not HOST:PORT with a port number.
 func CheckAddr(v string) error {
 	_, port, err := net.SplitHostPort(v)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -76,7 +75,7 @@ from a socket unit.`,
 	// The variable is the one that Transmission itself reads.
 	fs.StringVar(&f.transmissionWeb, "transmission-web", os.Getenv("TRANSMISSION_WEB_HOME"), "serve the web page of Transmission, whose files are in `DIR`, at /transmission/web/ (default $TRANSMISSION_WEB_HOME)")
 	fs.Lookup("transmission-web").DefValue = "" // the manual is the same for every user
-	fs.Var(&option.List{To: &f.proxies, Arg: "ADDRESS", Check: checkProxy}, "trust-proxy", "trust the X-Forwarded-For of the reverse proxy, or network of proxies, at `ADDRESS` (repeatable)")
+	fs.Var(&option.List{To: &f.proxies, Arg: "ADDRESS", Check: option.CheckNetwork}, "trust-proxy", "trust the X-Forwarded-For of the reverse proxy, or network of proxies, at `ADDRESS` (repeatable)")
 	fs.StringVar(&f.certificate, "tls-cert", "", "serve HTTPS with the certificate in `FILE` (PEM)")
 	fs.StringVar(&f.key, "tls-key", "", "private key of --tls-cert, in `FILE` (PEM)")
 	fs.Var(&f.metrics, "metrics", "serve /metrics for Prometheus, /healthz and /readyz at `HOST:PORT`, without a token")
@@ -92,23 +91,6 @@ func checkHTTP(s string) error {
 		return nil
 	}
 	return option.CheckAddr(s)
-}
-
-func checkProxy(s string) error {
-	_, err := parseProxy(s)
-	return err
-}
-
-func parseProxy(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is neither an address nor a network", s)
-	}
-	return p, nil
 }
 
 // httpConfig returns the sockets to open: those of systemd in place of the default ones.
@@ -146,7 +128,7 @@ func (f *flags) given(cfg node.Config) daemon.Settings {
 func (f *flags) guardConfig(a *app.App, d *daemon.Daemon, open func(path string) bool) guard.Config {
 	c := guard.Config{Tokens: d.Tokens(), State: f.State(), Log: a.Logger(), Hosts: func() []string { return d.Settings().AllowHosts }, Open: open}
 	for _, s := range f.proxies {
-		p, err := parseProxy(s)
+		p, err := option.ParseNetwork(s)
 		if err != nil {
 			panic(err) // checked when the flag was parsed
 		}

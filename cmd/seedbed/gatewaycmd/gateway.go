@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -68,7 +66,7 @@ a name in --allow at that name. A reverse proxy provides HTTPS.`,
 	fs.StringVar(&f.public, "public", "", "serve other machines too: publications are at KEY.`DOMAIN`")
 	fs.Var(&option.List{To: &f.allow, Arg: "KEY|NAME", Check: checkAddress}, "allow", "with --public, serve `KEY|NAME` and only what is allowed (repeatable)")
 	fs.StringVar(&f.allowFile, "allow-file", "", "with --public, allow the keys and names in `FILE`, one on a line")
-	fs.Var(&option.List{To: &f.proxies, Arg: "ADDRESS", Check: checkProxy}, "trust-proxy", "with --public, trust the X-Forwarded-For of the reverse proxy, or network of proxies, at `ADDRESS` (repeatable)")
+	fs.Var(&option.List{To: &f.proxies, Arg: "ADDRESS", Check: option.CheckNetwork}, "trust-proxy", "with --public, trust the X-Forwarded-For of the reverse proxy, or network of proxies, at `ADDRESS` (repeatable)")
 	fs.Var(&f.cacheSize, "cache-size", "keep copies of at most this size; those not read for the longest time are deleted")
 	fs.Var(&f.quota, "quota", "keep at most this much of one publication; 0: --cache-size")
 	return cmd
@@ -77,23 +75,6 @@ a name in --allow at that name. A reverse proxy provides HTTPS.`,
 func checkAddress(s string) error {
 	_, err := gateway.ParseAddress(s)
 	return err
-}
-
-func checkProxy(s string) error {
-	_, err := parseProxy(s)
-	return err
-}
-
-func parseProxy(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is neither an address nor a network", s)
-	}
-	return p, nil
 }
 
 // run runs the gateway until ctx ends.
@@ -152,7 +133,7 @@ func (f *flags) config(ctx context.Context) (c gateway.ServerConfig, err error) 
 	c.Addr, c.Domain = string(f.addr), strings.ToLower(strings.TrimSuffix(f.public, "."))
 	c.Peers, c.CacheSize, c.Quota = f.Peers, int64(f.cacheSize), int64(f.quota)
 	for _, s := range f.proxies {
-		p, err := parseProxy(s)
+		p, err := option.ParseNetwork(s)
 		if err != nil {
 			panic(err) // checked when the flag was parsed
 		}
