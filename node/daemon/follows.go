@@ -38,19 +38,7 @@ func (d *Daemon) Follows() []*follow.Follower {
 // FindFollow returns the follower that name names. The error is ErrNoPublication, or an
 // *AmbiguousError.
 func (d *Daemon) FindFollow(name string) (*follow.Follower, error) {
-	var found []*follow.Follower
-	for _, f := range d.Follows() {
-		if publish.IsTarget(f.Describe().Target, name) {
-			found = append(found, f)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return nil, ErrNoPublication
-	case 1:
-		return found[0], nil
-	}
-	return nil, &AmbiguousError{name, len(found)}
+	return only(d.Follows(), name, ErrNoPublication, func(f *follow.Follower) bool { return publish.IsTarget(f.Describe().Target, name) })
 }
 
 // Follow follows a publication. If the daemon follows it already, added is false, and nothing but its

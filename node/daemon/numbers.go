@@ -110,7 +110,7 @@ const minPrefix = 4
 // hexDigits is the number of digits of an infohash; one of v2 in full has 64.
 const hexDigits = 2 * len(id.ID{})
 
-// An AmbiguousError says that several torrents have an infohash with that beginning.
+// An AmbiguousError says that a name is the beginning of several infohashes or ids.
 type AmbiguousError struct {
 	Prefix string
 	Count  int
@@ -141,19 +141,26 @@ func (d *Daemon) Find(name string) (*node.Torrent, error) {
 	return d.findPrefix(name)
 }
 
-func (d *Daemon) findPrefix(prefix string) (found *node.Torrent, err error) {
+func (d *Daemon) findPrefix(prefix string) (*node.Torrent, error) {
+	return only(d.node.Torrents(), prefix, node.ErrUnknown, func(t *node.Torrent) bool { return strings.HasPrefix(t.InfoHash().String(), prefix) })
+}
+
+// only returns the only one of all that name names. The error is none if there is no such one, or an
+// *AmbiguousError.
+func only[T any](all []T, name string, none error, isNamed func(T) bool) (found T, err error) {
+	var zero T
 	count := 0
-	for _, t := range d.node.Torrents() {
-		if strings.HasPrefix(t.InfoHash().String(), prefix) {
-			found = t
+	for _, x := range all {
+		if isNamed(x) {
+			found = x
 			count++
 		}
 	}
 	switch count {
 	case 0:
-		return nil, node.ErrUnknown
+		return zero, none
 	case 1:
 		return found, nil
 	}
-	return nil, &AmbiguousError{prefix, count}
+	return zero, &AmbiguousError{name, count}
 }

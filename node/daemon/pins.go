@@ -70,19 +70,8 @@ func (d *Daemon) FindPin(name string) (*pins.Manager, pins.Status, error) {
 	if err != nil {
 		return nil, pins.Status{}, err
 	}
-	var found []pins.Status
-	for _, s := range m.Pins() {
-		if publish.IsTarget(s.ID, name) || s.Name != "" && s.Name == name {
-			found = append(found, s)
-		}
-	}
-	if len(found) == 0 {
-		return m, pins.Status{}, ErrNoPin
-	}
-	if len(found) > 1 {
-		return m, pins.Status{}, &AmbiguousError{name, len(found)}
-	}
-	return m, found[0], nil
+	s, err := only(m.Pins(), name, ErrNoPin, func(s pins.Status) bool { return publish.IsTarget(s.ID, name) || s.Name != "" && s.Name == name })
+	return m, s, err
 }
 
 // RemovePin ends a pin of the user; see pins.Manager.Remove. It continues when ctx ends.
@@ -100,19 +89,8 @@ func (d *Daemon) FindPinList(name string) (*pins.Manager, pins.Subscription, err
 	if err != nil {
 		return nil, pins.Subscription{}, err
 	}
-	var found []pins.Subscription
-	for _, s := range m.Subscriptions() {
-		if publish.IsTarget(s.ID, name) {
-			found = append(found, s)
-		}
-	}
-	if len(found) == 0 {
-		return m, pins.Subscription{}, ErrNoPin
-	}
-	if len(found) > 1 {
-		return m, pins.Subscription{}, &AmbiguousError{name, len(found)}
-	}
-	return m, found[0], nil
+	s, err := only(m.Subscriptions(), name, ErrNoPin, func(s pins.Subscription) bool { return publish.IsTarget(s.ID, name) })
+	return m, s, err
 }
 
 // UnsubscribePins ends a subscription; see pins.Manager.Unsubscribe. It continues when ctx ends.

@@ -74,6 +74,17 @@ func (c *Client) do(ctx context.Context, method, path string, body, out any) err
 	return c.decode(resp, out)
 }
 
+// create creates an object at a path, or returns the one that exists already. body names it.
+func create[T any](ctx context.Context, c *Client, path string, body any) (o *T, created bool, err error) {
+	resp, err := c.send(ctx, http.MethodPost, path, body)
+	if err != nil {
+		return nil, false, err
+	}
+	defer resp.Body.Close()
+	o = new(T)
+	return o, resp.StatusCode == http.StatusCreated, c.decode(resp, o)
+}
+
 // maxAnswer limits an answer, in bytes: a page of 10,000 torrents has some 10 MB.
 const maxAnswer = 256 << 20
 

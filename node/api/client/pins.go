@@ -19,13 +19,7 @@ func (c *Client) Pins(ctx context.Context) (p api.Pins, err error) {
 
 // Pin makes the daemon keep the content of a link alive. added is false if its user has pinned it already.
 func (c *Client) Pin(ctx context.Context, b api.PinBody) (p *view.Pin, added bool, err error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/pins", b)
-	if err != nil {
-		return nil, false, err
-	}
-	defer resp.Body.Close()
-	p = new(view.Pin)
-	return p, resp.StatusCode == http.StatusCreated, c.decode(resp, p)
+	return create[view.Pin](ctx, c, "/v1/pins", b)
 }
 
 // RemovePin removes a pin, with or without its data.
@@ -48,13 +42,7 @@ func (c *Client) PinLists(ctx context.Context) ([]*view.PinList, error) {
 
 // SubscribePins makes the daemon pin what a list names. added is false if it does so already.
 func (c *Client) SubscribePins(ctx context.Context, b api.SubscribeBody) (l *view.PinList, added bool, err error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/pin-lists", b)
-	if err != nil {
-		return nil, false, err
-	}
-	defer resp.Body.Close()
-	l = new(view.PinList)
-	return l, resp.StatusCode == http.StatusCreated, c.decode(resp, l)
+	return create[view.PinList](ctx, c, "/v1/pin-lists", b)
 }
 
 // UnsubscribePins ends a subscription to a list of pins.

@@ -53,13 +53,7 @@ func (c *Client) Follows(ctx context.Context) ([]*view.Followed, error) {
 
 // Follow makes the daemon follow a publication. added is false if the daemon follows it already.
 func (c *Client) Follow(ctx context.Context, b api.FollowBody) (f *view.Followed, added bool, err error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/follows", b)
-	if err != nil {
-		return nil, false, err
-	}
-	defer resp.Body.Close()
-	f = new(view.Followed)
-	return f, resp.StatusCode == http.StatusCreated, c.decode(resp, f)
+	return create[view.Followed](ctx, c, "/v1/follows", b)
 }
 
 // Unfollow ends a follow for good.

@@ -16,13 +16,7 @@ func torrentPath(id string) string { return "/v1/torrents/" + url.PathEscape(id)
 
 // Add adds a torrent. It returns the torrent also if the session had it already.
 func (c *Client) Add(ctx context.Context, b api.AddBody) (t *view.Torrent, added bool, err error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/torrents", b)
-	if err != nil {
-		return nil, false, err
-	}
-	defer resp.Body.Close()
-	t = new(view.Torrent)
-	return t, resp.StatusCode == http.StatusCreated, c.decode(resp, t)
+	return create[view.Torrent](ctx, c, "/v1/torrents", b)
 }
 
 // Import takes over a torrent of another client.
