@@ -24,37 +24,42 @@ func ItemOf(l *magnet.Link, i delegation.Item) dht.Item {
 	return dht.Item{Value: i.Value, Mutable: true, Key: i.Key, Salt: l.Salt, Seq: i.Seq, Sig: i.Sig}
 }
 
-// GetItem finds the newest item of a key in the DHT; the salt is that of a link. It returns nil if
-// there is none. The signature of the item is valid.
-type GetItem func(ctx context.Context, key id.ID32) (*dht.Item, error)
+// Lookups has the report of the lookup of each key.
+type Lookups map[id.ID32]dht.GetReport
 
-// FindNewest offers a judge, which may know items already, the newest items of the publication. First
-// it gets the item of the key in the link, and then those of the keys that this item names, all at
-// the same time. If nothing is published, the judge has no newest version. rejected joins what is
+// FindNewest offers a judge of the publication l, which may know items already, the newest items in the
+// DHT. First it gets the item of the key in the link, and then those of the keys that this item names, all
+// at the same time. If nothing is published, the judge has no newest version. rejected joins what is
 // wrong with items that do not count. err is set if the first lookup failed, or if ctx has ended; a
 // failed lookup of another key leaves out its item.
-func FindNewest(ctx context.Context, j *delegation.Judge, now time.Time, get GetItem) (rejected, err error) {
+func (i *Items) FindNewest(ctx context.Context, l *magnet.Link, j *delegation.Judge) (found Lookups, rejected, err error) {
 	var errs []error
-	offer := func(i *dht.Item) {
-		if err := j.Offer(SignedItem(*i), now); err != nil && !errors.Is(err, delegation.ErrKnown) {
+	found = Lookups{}
+	now := time.Now()
+	offer := func(key id.ID32, g dht.GetReport) {
+		found[key] = g
+		if g.Item == nil {
+			return
+		}
+		if err := j.Offer(SignedItem(*g.Item), now); err != nil && !errors.Is(err, delegation.ErrKnown) {
 			errs = append(errs, err)
 		}
 	}
-	first, err := get(ctx, j.Keys()[0])
-	if first != nil {
-		offer(first)
+	get := func(key id.ID32) (dht.GetReport, error) {
+		return i.Get(ctx, dht.ItemTarget(key, l.Salt), l.Salt, nil)
 	}
+	master := j.Keys()[0]
+	g, err := get(master)
+	offer(master, g)
 	keys := j.Keys()[1:]
-	items := make([]*dht.Item, len(keys))
+	reports := make([]dht.GetReport, len(keys))
 	var wg sync.WaitGroup
 	for k, key := range keys {
-		wg.Go(func() { items[k], _ = get(ctx, key) })
+		wg.Go(func() { reports[k], _ = get(key) })
 	}
 	wg.Wait()
-	for _, i := range items {
-		if i != nil {
-			offer(i)
-		}
+	for k, key := range keys {
+		offer(key, reports[k])
 	}
-	return errors.Join(errs...), cmp.Or(err, ctx.Err())
+	return found, errors.Join(errs...), cmp.Or(err, ctx.Err())
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"seedbed/dht"
 	"seedbed/internal/await"
-	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/delegation"
 )
@@ -21,20 +19,14 @@ const (
 // to that version, and the version. If no version is found after several lookups, the error is
 // a Fault.
 func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, delegation.Version, error) {
-	if n.dht == nil {
-		return nil, delegation.Version{}, ErrNoDHT
+	items, err := n.Items()
+	if err != nil {
+		return nil, delegation.Version{}, err
 	}
 	pause := resolvePause
 	for try := 1; ; try++ {
-		var g dht.GetReport // of the key in the link
 		j := delegation.New(l)
-		rejected, err := FindNewest(ctx, j, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
-			r, err := n.dht.Get(ctx, dht.ItemTarget(key, l.Salt), l.Salt, nil, nil)
-			if key == l.PublicKey {
-				g = r
-			}
-			return r.Item, err
-		})
+		found, rejected, err := items.FindNewest(ctx, l, j)
 		if err != nil {
 			return nil, delegation.Version{}, err
 		}
@@ -45,6 +37,7 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, deleg
 			return nil, delegation.Version{}, rejected
 		}
 		if try == resolveTries {
+			g := found[l.PublicKey]
 			if g.Faults.Unsigned > 0 {
 				return nil, delegation.Version{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s returned an item that is not signed by the key", count(g.Faults.Unsigned, "node")),
 					hint: "the item is forged, or the link has a wrong salt (s=)"}

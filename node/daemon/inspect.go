@@ -235,27 +235,19 @@ func (d *Daemon) findNewest(ctx context.Context, n *Newest) error {
 	if err != nil {
 		return err
 	}
-	reports := map[id.ID32]dht.GetReport{}
-	var mu sync.Mutex
 	j := delegation.New(n.Link)
-	rejected, err := node.FindNewest(ctx, j, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
-		g, err := items.Get(ctx, dht.ItemTarget(key, n.Link.Salt), n.Link.Salt, nil)
-		mu.Lock()
-		defer mu.Unlock()
-		reports[key] = g
-		return g.Item, err
-	})
+	found, rejected, err := items.FindNewest(ctx, n.Link, j)
 	v, ok := j.Newest()
 	switch {
 	case ok:
-		n.InfoHash, n.Seq, n.Holders, n.Version = v.InfoHash, v.Number, reports[v.Item.Key].Have, v
+		n.InfoHash, n.Seq, n.Holders, n.Version = v.InfoHash, v.Number, found[v.Item.Key].Have, v
 		return nil
 	case err != nil:
 		return err
 	case rejected != nil:
 		return fmt.Errorf("the newest version of the publication names no torrent: %w", rejected)
 	}
-	return node.NewFault(node.FaultMissing, fmt.Errorf("none of the %d DHT nodes that answered holds a version of this publication", reports[n.Link.PublicKey].Answered), "check the link, or try again when its publisher is online")
+	return node.NewFault(node.FaultMissing, fmt.Errorf("none of the %d DHT nodes that answered holds a version of this publication", found[n.Link.PublicKey].Answered), "check the link, or try again when its publisher is online")
 }
 
 // IsFollowed reports whether the publication with this target is followed.

@@ -9,13 +9,10 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
-	"seedbed/dht"
-	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/delegation"
 	"seedbed/magnet/mutable"
@@ -283,12 +280,7 @@ func (l *Library) find(ctx context.Context, s *site, known *Version) (*Version, 
 	if s.link == nil || s.link.PublicKey != link.PublicKey || !bytes.Equal(s.link.Salt, link.Salt) {
 		s.link, s.judge = link, delegation.New(link)
 	}
-	var answered atomic.Int64
-	rejected, err := node.FindNewest(ctx, s.judge, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
-		g, err := l.items.Get(ctx, dht.ItemTarget(key, link.Salt), link.Salt, nil)
-		answered.Add(int64(g.Answered))
-		return g.Item, err
-	})
+	found, rejected, err := l.items.FindNewest(ctx, link, s.judge)
 	v, ok := s.judge.Newest()
 	switch {
 	case ok && known != nil && v.Number == known.Seq && v.InfoHash == known.InfoHash:
@@ -301,7 +293,7 @@ func (l *Library) find(ctx context.Context, s *site, known *Version) (*Version, 
 			Hint: "Start the gateway with the link to read it as an argument."}
 	case rejected != nil:
 		return nil, nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", s.addr)}
-	case answered.Load() == 0:
+	case found[link.PublicKey].Answered == 0:
 		return nil, nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 5, Title: "Not connected", Text: "No node of the DHT answers, so the publication cannot be looked for.",
 			Hint: "The gateway has just started, or has no connection to the internet."}
 	default:

@@ -107,16 +107,11 @@ func (p *Publication) lookup(ctx context.Context, fresh bool) (f found, err erro
 		_ = j.Offer(node.SignedItem(st.Item), time.Time{}) // it is signed, and the first one
 	}
 	own := id.ID32(p.key.Public().(ed25519.PublicKey))
-	_, err = node.FindNewest(look, j, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
-		g, err := p.publisher.items.Get(ctx, dht.ItemTarget(key, l.Salt), l.Salt, nil)
-		if key == own {
-			f.own = g.Item
-		}
-		return g.Item, err
-	})
+	lookups, _, err := p.publisher.items.FindNewest(look, l, j)
 	if err != nil && (fresh || ctx.Err() != nil) {
 		return f, err
 	}
+	f.own = lookups[own].Item
 	f.Version, _ = j.Newest()
 	f.statement = j.Statement()
 	f.signedHere = st != nil && f.own != nil && f.own.Key == st.Item.Key && f.own.Seq == st.Item.Seq && bytes.Equal(f.own.Value, st.Item.Value)
