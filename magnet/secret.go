@@ -58,7 +58,7 @@ func (l *Link) WithSecret(s sealed.Secret) *Link {
 }
 
 // ToKeep returns the link of a private publication that can only keep it alive. It has no name,
-// because whoever gets it must not learn that.
+// which is hidden from those who get this link.
 func (l *Link) ToKeep() *Link {
 	return &Link{PublicKey: l.PublicKey, HasPublicKey: true, Salt: l.Salt, Secret: l.Secret.ToKeep(), Peers: l.Peers}
 }

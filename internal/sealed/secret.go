@@ -119,7 +119,7 @@ func (s Secret) GoString() string { return s.String() }
 // Kind returns what the secret opens.
 func (s Secret) Kind() Kind { return s.kind }
 
-// IsZero reports whether s is no secret.
+// IsZero reports whether s is the zero value, which stands for no secret.
 func (s Secret) IsZero() bool { return s.kind == None }
 
 // CanRead reports whether the secret opens the files.

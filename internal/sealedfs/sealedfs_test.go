@@ -236,7 +236,7 @@ func TestUpdatesWriteOnlyWhatChanged(t *testing.T) {
 	p.extract()
 }
 
-// The copy is made anew after an update that did not finish, whatever that left.
+// After an update that did not finish, the next one makes the whole copy again.
 func TestUpdatesAfterAnInterruptedOne(t *testing.T) {
 	p := publish(t, diary())
 	folder := filepath.Join(p.copy.Dir, p.copy.Keys.TorrentName())

@@ -3,9 +3,9 @@
 // reads the files of such a torrent.
 //
 // The torrent is a folder of blobs without folders in it: one for each file that is not empty,
-// and one with the manifest. The manifest is the v2 info dictionary of the files. Whoever has
-// made the torrent may be hostile: names and sizes are checked by package metainfo, and a blob
-// that is missing or has another size than its file calls for is an error.
+// and one with the manifest. The manifest is the v2 info dictionary of the files. The author
+// of the torrent may be hostile: package metainfo checks names and sizes, and a blob that is
+// missing, or whose size does not fit its file, is an error.
 //
 // Sizes are in bytes. Files are written under a temporary name and renamed, so that a file with
 // its name is complete.

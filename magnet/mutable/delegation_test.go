@@ -50,7 +50,7 @@ func TestMalformedStatements(t *testing.T) {
 	}
 	for _, c := range []struct {
 		d     string
-		names int // -1: there is no statement
+		names int // -1: no statement
 	}{
 		{"d1:ei9e1:k" + keys(1) + "e", 1},
 		{"d1:ei9e1:k" + keys(MaxDelegates) + "e", MaxDelegates},

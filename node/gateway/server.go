@@ -34,8 +34,8 @@ type Server struct {
 // ServerConfig configures a Server.
 type ServerConfig struct {
 	Config
-	// Addr is HOST:PORT. Unless Domain is set, the host must be a loopback address, because whoever
-	// reaches the gateway can read every publication, and can make the node look for any.
+	// Addr is HOST:PORT. Unless Domain is set, the host must be a loopback address, because all who
+	// reach the gateway can read every publication, and can make the node look for any.
 	Addr string
 	// Domain, if not "", serves the public: publications are below this host, and those with a name are
 	// at their name too.

@@ -26,8 +26,8 @@ import (
 //	publications/TARGET/plain.torrent the torrent of the files that the copy is made of
 //	publications/TARGET/plain.stamps  size and time of these files
 //
-// While the copy is changed, plain.torrent is missing, so that a copy that is not complete is
-// made anew.
+// While the copy is changed, plain.torrent is missing, so that an incomplete copy is
+// made again from the start.
 
 var (
 	errIsPublic = node.NewFault(node.FaultUsage, errors.New("this is published for everyone already, under a link that everyone can read"),
