@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -19,8 +20,9 @@ type tty struct {
 	master *os.File
 	done   chan struct{}
 
-	mu   sync.Mutex
-	term *vt.Terminal
+	mu       sync.Mutex
+	term     *vt.Terminal
+	received []byte // everything that the terminal was sent
 }
 
 // openPTY opens a pseudo-terminal: the side of the terminal, and the side of programs.
@@ -57,6 +59,7 @@ func openTTY(t *testing.T, cols, rows int) *tty {
 			}
 			y.mu.Lock()
 			_, _ = y.term.Write(buf[:n])
+			y.received = append(y.received, buf[:n]...)
 			y.mu.Unlock()
 		}
 	}()
@@ -71,6 +74,13 @@ func (y *tty) resize(t *testing.T, cols, rows int) {
 		t.Fatal(err)
 	}
 	y.term.Resize(cols, rows)
+}
+
+// wasSent reports whether the terminal was sent this text, also if it is no longer on the screen.
+func (y *tty) wasSent(text string) bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return bytes.Contains(y.received, []byte(text))
 }
 
 // text returns the scrollback and the screen.
