@@ -192,7 +192,7 @@ func (a *api) findPeers(ctx context.Context, in *lookupInput) (*struct{ Body Pee
 	}
 	out.FirstPeer, out.Lookup = view.Millis(r.FirstPeer), DHTLookup(view.LookupOf(&r.Report))
 	if in.Body.Scrape {
-		out.Scrape = &view.Scrape{Seeds: r.Scrape.Seeds, Peers: r.Scrape.Peers, Filters: r.Scrape.Filters, Implausible: r.Scrape.Dropped}
+		out.Scrape = view.ScrapeOf(&r.Scrape)
 	}
 	return &struct{ Body Peers }{out}, nil
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"seedbed/dht"
+	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/daemon"
@@ -25,6 +27,7 @@ type PublicationPath struct {
 type publicationInput struct {
 	PublicationPath
 	Holders bool `query:"holders" doc:"Ask the DHT which nodes hold the signed item, and in which version."`
+	Copies  bool `query:"copies" doc:"Ask the DHT how many peers have each of the newest versions; at most 8 are counted."`
 }
 
 type publicationsInput struct {
@@ -154,7 +157,7 @@ func HistoryOf(what *publish.Published) *view.History {
 	return o
 }
 
-// holdersWithin limits a lookup of holders.
+// holdersWithin limits the lookups of holders and copies.
 const holdersWithin = 20 * time.Second
 
 func (a *api) getPublication(ctx context.Context, in *publicationInput) (*struct{ Body *view.History }, error) {
@@ -163,9 +166,9 @@ func (a *api) getPublication(ctx context.Context, in *publicationInput) (*struct
 		return nil, a.problem(err)
 	}
 	o := publication(p)
+	ctx, cancel := context.WithTimeout(ctx, holdersWithin)
+	defer cancel()
 	if in.Holders {
-		ctx, cancel := context.WithTimeout(ctx, holdersWithin)
-		defer cancel()
 		var g dht.GetReport
 		what := p.Describe()
 		if g, err = a.Holders(ctx, what.Target, what.ItemSalt); err != nil {
@@ -173,7 +176,36 @@ func (a *api) getPublication(ctx context.Context, in *publicationInput) (*struct
 		}
 		o.Holders = view.HoldersOf(&g)
 	}
+	if in.Copies {
+		if err := a.countCopies(ctx, o); err != nil {
+			return nil, a.problem(err)
+		}
+	}
 	return &struct{ Body *view.History }{o}, nil
+}
+
+// countCopies asks the DHT for the peers that have the newest versions of a publication.
+func (a *api) countCopies(ctx context.Context, o *view.History) error {
+	d, err := a.Node().DHT()
+	if err != nil {
+		return err
+	}
+	var infohashes []string
+	for _, v := range slices.Backward(o.Versions) {
+		infohashes = append(infohashes, v.InfoHash)
+	}
+	counted := view.CountCopies(ctx, infohashes, func(ctx context.Context, text string) *view.Copies {
+		infohash, err := id.ParseHex(text)
+		if err != nil {
+			return nil
+		}
+		r, _ := d.GetPeers(ctx, infohash, true, nil)
+		return view.CopiesFound(&r)
+	})
+	for i := range o.Versions {
+		o.Versions[i].Copies = counted[o.Versions[i].InfoHash]
+	}
+	return nil
 }
 
 // end performs an operation that removes something.

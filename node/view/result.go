@@ -51,7 +51,8 @@ type Publication struct {
 	Asked     int      `json:"asked"`
 	Answered  int      `json:"answered"`
 
-	Versions []NamedVersion `json:"versions,omitempty"` // that its item names, the newest first
+	Versions  []NamedVersion `json:"versions,omitempty"`  // that its item names, the newest first
+	Connected *int           `json:"connected,omitempty"` // peers to which the daemon that publishes it pushes new versions
 }
 
 // Holder is a node that holds an item of the publication.
@@ -187,6 +188,8 @@ type PastVersion struct {
 	Size       int64  `json:"size"`
 	FileCount  int    `json:"file_count"`
 	Time       string `json:"time"` // when it was signed
+
+	Copies *Copies `json:"copies,omitempty"` // if they were counted
 }
 
 // Program is the version of the program.

@@ -14,6 +14,8 @@ type NamedVersion struct {
 	Time     string `json:"time,omitempty"` // when it was signed, in RFC 3339
 	Folder   string `json:"dir,omitempty"`  // contains its file or folder on this machine, if it is there
 	Current  bool   `json:"current,omitempty"`
+
+	Copies *Copies `json:"copies,omitempty"` // if they were counted
 }
 
 // NamedVersions returns the versions that the item of a publication with the number seq names, the

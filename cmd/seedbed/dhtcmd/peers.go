@@ -57,7 +57,7 @@ and other peers there are (BEP 33).`,
 		r, err := v.GetPeers(ctx, infohash, scrape, peersPrinter(a))
 		found := &view.GetPeers{Lookup: view.LookupOf(&r.Report), Peers: r.Peers, FirstPeer: view.Millis(r.FirstPeer)}
 		if scrape {
-			found.Scrape = &view.Scrape{Seeds: r.Scrape.Seeds, Peers: r.Scrape.Peers, Filters: r.Scrape.Filters, Implausible: r.Scrape.Dropped}
+			found.Scrape = view.ScrapeOf(&r.Scrape)
 		}
 		printPeers(a, found)
 		if err == nil {

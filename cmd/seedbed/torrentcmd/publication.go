@@ -13,6 +13,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/dht"
 	"seedbed/internal/bencode"
+	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/mutable"
 	"seedbed/node/api/client"
@@ -25,14 +26,15 @@ type publication struct {
 	value    bencode.Value // of the newest item; nil if none was found
 	sig      string        // of the newest item, in hexadecimal
 	unsigned int           // nodes that returned an item that the key has not signed
-	history  bool          // print the versions that the item names, and nothing else
+	flags    *versionFlags
+	count    func(ctx context.Context, infohash string) *view.Copies // asks for the copies of a version
 }
 
 // errNotPublished is the error if no DHT node has the item of a publication.
 var errNotPublished = exit.Fail(exit.NotFound, "DHT nodes drop an item two hours after the last publisher, or follower with --keep-alive, has stopped", errors.New("no DHT node returned an item of this key"))
 
 // showFromDHT prints a link with a key, and what the DHT knows about its publication.
-func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string, history bool) error {
+func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string, flags *versionFlags) error {
 	link, err := magnet.ParseBare(arg)
 	if err != nil {
 		return err
@@ -41,16 +43,24 @@ func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string, 
 	if err == nil {
 		err = v.RequireAnswer(&g.Report)
 	}
-	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: view.HoldersOf(&g)}, unsigned: g.Faults.Unsigned, history: history}
+	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: view.HoldersOf(&g)}, unsigned: g.Faults.Unsigned, flags: flags}
+	p.count = func(ctx context.Context, text string) *view.Copies {
+		infohash, err := id.ParseHex(text)
+		if err != nil {
+			return nil
+		}
+		r, _ := v.GetPeers(ctx, infohash, true, nil)
+		return view.CopiesFound(&r)
+	}
 	if g.Item != nil {
 		p.value, p.sig, p.Seq = g.Item.Value, hex.EncodeToString(g.Item.Sig[:]), &g.Item.Seq
 	}
 	l := view.LookupOf(&g.Report)
-	return p.show(a, link, &l, err)
+	return p.show(ctx, a, link, &l, err)
 }
 
 // showFromDaemon is like showFromDHT, but a daemon does the lookup.
-func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg string, history bool) error {
+func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg string, flags *versionFlags) error {
 	link, err := magnet.ParseBare(arg)
 	if err != nil {
 		return err
@@ -59,7 +69,17 @@ func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg strin
 	if err != nil {
 		return err
 	}
-	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: g.Holders}, unsigned: g.Rejected.Unsigned, history: history}
+	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: g.Holders}, unsigned: g.Rejected.Unsigned, flags: flags}
+	p.count = func(ctx context.Context, infohash string) *view.Copies {
+		found, err := c.FindPeers(ctx, infohash, true)
+		if err != nil || found.Lookup.Answered == 0 {
+			return nil
+		}
+		return view.CopiesOf(len(found.Addrs), found.Scrape)
+	}
+	if h, err := c.Publication(ctx, g.Lookup.Target); err == nil { // this daemon publishes it
+		p.Connected = h.Connected
+	}
 	if g.Item != nil {
 		if p.value, err = handover.ValueOf(g.Item); err != nil {
 			return err
@@ -67,11 +87,11 @@ func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg strin
 		p.sig, p.Seq = g.Item.Sig, g.Item.Seq
 	}
 	l := view.Lookup(g.Lookup)
-	return p.show(a, link, &l, handover.RequireAnswer(&l))
+	return p.show(ctx, a, link, &l, handover.RequireAnswer(&l))
 }
 
 // show prints p. The result is failed, or an error if nothing is published.
-func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed error) error {
+func (p *publication) show(ctx context.Context, a *app.App, link *magnet.Link, l *view.Lookup, failed error) error {
 	s := showLink(link)
 	s.note = nil
 	p.Head, p.Named = s.Head, s.Named
@@ -88,11 +108,14 @@ func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed
 	case p.unsigned > 0:
 		p.Signature = "bad"
 	}
+	if p.flags.copies {
+		p.countCopies(ctx)
+	}
 	if a.JSON {
 		if err := a.Put(&p.Publication); err != nil {
 			return err
 		}
-	} else if p.history {
+	} else if p.flags.history {
 		if len(p.Versions) > 0 {
 			printVersions(a, p.Versions)
 		}
@@ -103,6 +126,18 @@ func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed
 		return errNotPublished
 	}
 	return failed
+}
+
+// countCopies asks for the copies of the newest versions.
+func (p *publication) countCopies(ctx context.Context) {
+	infohashes := make([]string, len(p.Versions))
+	for i, v := range p.Versions {
+		infohashes[i] = v.InfoHash
+	}
+	counted := view.CountCopies(ctx, infohashes, p.count)
+	for i, h := range infohashes {
+		p.Versions[i].Copies = counted[h]
+	}
 }
 
 func (p *publication) print(a *app.App, s *shown) error {
@@ -144,5 +179,25 @@ func (p *publication) print(a *app.App, s *shown) error {
 	for _, line := range lines {
 		a.Say("  %s", line)
 	}
+	if p.Connected != nil {
+		row("followers", "%s connected to the daemon", report.Plural(*p.Connected, "follower"))
+	}
+	if p.flags.copies {
+		for _, v := range p.Versions {
+			row("copies", "version %d: %s", v.Seq, copiesText(v.Copies))
+		}
+	}
 	return nil
+}
+
+// copiesText says how many peers have a version.
+func copiesText(c *view.Copies) string {
+	if c == nil {
+		return "not known"
+	}
+	text := report.Plural(c.Addresses, "peer")
+	if c.Seeds != nil {
+		text += fmt.Sprintf("; by estimate %d with all of it, %d downloading", *c.Seeds, *c.Downloading)
+	}
+	return text
 }

@@ -31,7 +31,7 @@ func Show(a *app.App) *cobra.Command {
 	c := new(app.Flags)
 	cmd := handover.Lookup{
 		Flags: c,
-		Fit:   []string{"no-dht", "resolver", "accept-change"},
+		Fit:   []string{"no-dht", "resolver", "accept-change", "history", "copies"},
 		Needed: func(args []string) (bool, error) {
 			if !argument.IsLink(args[0]) {
 				return false, nil
@@ -41,24 +41,27 @@ func Show(a *app.App) *cobra.Command {
 		},
 		Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
 			if v != nil {
-				return showFromDHT(ctx, a, v, args[0], versions.history)
+				return showFromDHT(ctx, a, v, args[0], &versions)
 			}
 			return showOffline(ctx, a, c, args[0])
 		},
 		Ask: func(ctx context.Context, d *client.Client, args []string) error {
-			return showFromDaemon(ctx, a, d, args[0], versions.history)
+			return showFromDaemon(ctx, a, d, args[0], &versions)
 		},
 	}.Command(a, &cobra.Command{
-		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL|NAME",
+		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL|NAME|KEY",
 		Short: "Show what a link or .torrent file contains",
 		Long: `Show what a link or .torrent file contains. For a publisher link (xs=urn:btpk:), show
 also queries the DHT for the latest version, whether its signature is valid, and which
 nodes hold it; --no-dht skips this. NAME is a domain, such as example.org, whose owner
 names a publication in the DNS. --history lists the versions that the publication names,
 --at shows the files of one of them, and --diff compares two, without downloading them.
+KEY is the name of a key of this machine: --copies is then the default, and if a daemon
+publishes it, show also says how many followers are connected.
 Otherwise show works offline, except that it fetches a .torrent file given as a URL.`,
 		Example: `  seedbed show 'magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e' --history
-  seedbed show example.org --diff 3..5`,
+  seedbed show example.org --diff 3..5
+  seedbed show site`,
 		Args: cobra.ExactArgs(1),
 	})
 	c.AddNames(cmd.Flags())
@@ -69,10 +72,14 @@ Otherwise show works offline, except that it fetches a .torrent file given as a 
 		if err := versions.check(cmd); err != nil {
 			return err
 		}
-		link, err := c.ArgumentLink(cmd.Context(), a, args[0])
+		link, own, err := ofKey(c.State(), args[0])
+		if err == nil && !own {
+			link, err = c.ArgumentLink(cmd.Context(), a, args[0])
+		}
 		if err != nil {
 			return err
 		}
+		versions.copies = versions.copies || own && !versions.history
 		if versions.needsMetadata() {
 			return versions.show(cmd.Context(), a, c, link)
 		}

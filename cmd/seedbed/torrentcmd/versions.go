@@ -23,6 +23,7 @@ import (
 // versionFlags are the flags of show about the versions of a publication.
 type versionFlags struct {
 	history bool
+	copies  bool
 	at      int64
 	diff    string
 }
@@ -30,9 +31,11 @@ type versionFlags struct {
 func (f *versionFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.history, "history", false, "of a publisher link or name, list the versions that its item names")
+	fs.BoolVar(&f.copies, "copies", false, "of a publisher link or name, also ask the DHT how many peers have each of the newest versions")
 	fs.Int64Var(&f.at, "at", 0, "of a publisher link or name, show the files of version `N`, which somebody must still seed; only the metadata is fetched")
 	fs.StringVar(&f.diff, "diff", "", "of a publisher link or name, show how two versions differ: `N..M`; only the metadata is fetched")
 	cmd.MarkFlagsMutuallyExclusive("history", "at", "diff", "no-dht")
+	cmd.MarkFlagsMutuallyExclusive("copies", "history", "at", "diff", "no-dht")
 }
 
 // needsMetadata reports whether the metadata of versions has to be fetched.

@@ -20,6 +20,12 @@ func (c *Client) Publications(ctx context.Context, ended bool) ([]*view.History,
 
 func publicationPath(id string) string { return "/v1/publications/" + url.PathEscape(id) }
 
+// Publication returns a publication of the daemon. The error is a not-found one if it publishes no such thing.
+func (c *Client) Publication(ctx context.Context, id string) (*view.History, error) {
+	h := new(view.History)
+	return h, c.do(ctx, http.MethodGet, publicationPath(id), nil, h)
+}
+
 // Publish starts a job that publishes a file or folder.
 func (c *Client) Publish(ctx context.Context, b api.PublishBody) (*view.Job, error) {
 	j := new(view.Job)
