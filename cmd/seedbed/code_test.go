@@ -104,6 +104,18 @@ func listed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// pinned waits until a pattern matches the output of seedbed pin list, which stays that of the last command.
+func pinned(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pinned PATTERN")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	poll(ts, "no match for "+args[0], func(context.Context) bool {
+		ts.Check(ts.Exec("seedbed", "pin", "list"))
+		return pattern.MatchString(ts.ReadFile("stdout"))
+	})
+}
+
 // capture sets a variable to what a pattern matches in the output of the last command: capture
 // VARIABLE PATTERN.
 func capture(ts *testscript.TestScript, neg bool, args []string) {

@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 			"joined":        joined,
 			"reaches":       reaches,
 			"capture":       capture,
+			"pinned":        pinned,
 			"resume":        resume,
 			"expand":        expand,
 			"network":       network,

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"seedbed/magnet"
-	"seedbed/node"
 	"seedbed/node/daemon/token"
 	"seedbed/node/follow"
 	"seedbed/node/names"
@@ -121,27 +120,16 @@ func (a *api) follow(ctx context.Context, in *struct{ Body FollowBody }) (*oneFo
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	status := http.StatusOK
-	if added {
-		status = http.StatusCreated
-	}
-	return &oneFollow{status, followed(f)}, nil
+	return &oneFollow{statusOfAdded(added), followed(f)}, nil
 }
 
 // publication returns the link that a client wants to follow, and the domain name by which it names it.
 func (a *api) publication(ctx context.Context, b *FollowBody) (*magnet.Link, string, error) {
-	if names.IsName(b.Link) {
-		link, err := a.ResolveName(ctx, b.Link, b.AcceptChange)
-		if err != nil {
-			return nil, "", err
-		}
-		return link, link.Name, nil
+	link, err := a.linkOf(ctx, b.Link, b.AcceptChange)
+	if err != nil || !names.IsName(b.Link) {
+		return link, "", err
 	}
-	link, err := magnet.Parse(b.Link)
-	if err != nil {
-		return nil, "", node.NewFault(node.FaultUsage, err, "")
-	}
-	return link, "", nil
+	return link, link.Name, nil
 }
 
 // followed returns the object of a publication that is followed.

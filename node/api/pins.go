@@ -10,6 +10,7 @@ import (
 	"seedbed/magnet"
 	"seedbed/node"
 	"seedbed/node/daemon/token"
+	"seedbed/node/names"
 	"seedbed/node/pins"
 	"seedbed/node/view"
 )
@@ -38,9 +39,11 @@ type Pins struct {
 
 // PinBody describes a pin.
 type PinBody struct {
-	Link  string `json:"link" minLength:"1" maxLength:"262144" doc:"A magnet link: with a public key (xs=urn:btpk:), or with an infohash."`
+	Link  string `json:"link" minLength:"1" maxLength:"262144" doc:"A magnet link with a public key (xs=urn:btpk:) or an infohash, or the domain name of a publication."`
 	Name  string `json:"name,omitempty" maxLength:"256" doc:"The name to show; by default that of the link."`
 	Quota int64  `json:"quota,omitempty" minimum:"0" doc:"A version with more bytes is not fetched; 0 means no limit."`
+
+	AcceptChange bool `json:"accept_change,omitempty" doc:"Pin the key that the name has now in place of the key that was pinned."`
 }
 
 // PinLists is the lists of pins that a daemon subscribes to.
@@ -50,9 +53,11 @@ type PinLists struct {
 
 // SubscribeBody describes a subscription to a list of pins.
 type SubscribeBody struct {
-	Link  string `json:"link" minLength:"1" maxLength:"262144" doc:"A magnet link with the public key of the list (xs=urn:btpk:)."`
+	Link  string `json:"link" minLength:"1" maxLength:"262144" doc:"A magnet link with the public key of the list (xs=urn:btpk:), or its domain name."`
 	Quota int64  `json:"quota" minimum:"1" doc:"The bytes that all pins of the list together may use."`
 	Max   int    `json:"max,omitempty" minimum:"0" maximum:"1000" doc:"How many links of the list are pinned; by default 100."`
+
+	AcceptChange bool `json:"accept_change,omitempty" doc:"Pin the key that the name has now in place of the key that was pinned."`
 }
 
 // PinListBody says under which key the list of the user's pins is published.
@@ -121,9 +126,9 @@ func (a *api) addPin(ctx context.Context, in *struct{ Body PinBody }) (*onePin, 
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	link, err := magnet.ParseBare(in.Body.Link)
+	link, err := a.linkOf(ctx, in.Body.Link, in.Body.AcceptChange)
 	if err != nil {
-		return nil, a.problem(node.NewFault(node.FaultUsage, err, ""))
+		return nil, a.problem(err)
 	}
 	s, added, err := m.Add(ctx, pins.AddConfig{Link: link, Name: in.Body.Name, Quota: in.Body.Quota})
 	if err != nil {
@@ -149,15 +154,27 @@ func (a *api) subscribePins(ctx context.Context, in *struct{ Body SubscribeBody 
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	link, err := magnet.Parse(in.Body.Link)
+	link, err := a.linkOf(ctx, in.Body.Link, in.Body.AcceptChange)
 	if err != nil {
-		return nil, a.problem(node.NewFault(node.FaultUsage, err, ""))
+		return nil, a.problem(err)
 	}
 	s, added, err := m.Subscribe(ctx, pins.SubscribeConfig{Link: link, Quota: in.Body.Quota, Max: in.Body.Max})
 	if err != nil {
 		return nil, a.problem(err)
 	}
 	return &onePinList{statusOfAdded(added), pinListOf(&s)}, nil
+}
+
+// linkOf returns the link that a client gives, or that of the publication if it gives a domain name.
+func (a *api) linkOf(ctx context.Context, text string, acceptChange bool) (*magnet.Link, error) {
+	if names.IsName(text) {
+		return a.ResolveName(ctx, text, acceptChange)
+	}
+	link, err := magnet.ParseBare(text)
+	if err != nil {
+		return nil, node.NewFault(node.FaultUsage, err, "")
+	}
+	return link, nil
 }
 
 func statusOfAdded(added bool) int {

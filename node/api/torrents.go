@@ -150,11 +150,7 @@ func (a *api) add(ctx context.Context, in *addInput) (*addOutput, error) {
 	if err != nil {
 		return nil, a.problem(err)
 	}
-	status := http.StatusOK
-	if added {
-		status = http.StatusCreated
-	}
-	return &addOutput{status, a.torrent(t)}, nil
+	return &addOutput{statusOfAdded(added), a.torrent(t)}, nil
 }
 
 // FileList is the files of a torrent, without padding.

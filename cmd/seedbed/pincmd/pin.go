@@ -3,6 +3,7 @@ package pincmd
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/option"
 	"seedbed/node/api"
+	"seedbed/node/api/client"
 	"seedbed/node/view"
 )
 
@@ -32,80 +34,65 @@ mirrors keep each other's publications alive.`,
 		Args: app.KnownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	t := remotecmd.NewTarget(cmd.PersistentFlags())
-	cmd.AddCommand(add(a, t), list(a, t), remove(a, t), publish(a, t), subscribe(a, t), lists(a, t), unsubscribe(a, t))
+	cmd.AddCommand(add(a), list(a), remove(a), publish(a), subscribe(a), lists(a), unsubscribe(a))
 	return cmd
 }
 
-func add(a *app.App, t *remotecmd.Target) *cobra.Command {
+const acceptUsage = "accept that the name has another key now than the one that is pinned"
+
+func add(a *app.App) *cobra.Command {
 	var b api.PinBody
 	cmd := &cobra.Command{
-		Use:   "add LINK",
+		Use:   "add LINK|NAME",
 		Short: "Keep the content of a magnet link alive",
-		Long: `Keep the content of a magnet link alive: a publication (xs=urn:btpk:) or a torrent. A link
-that is pinned already gets the new name and quota.`,
-		Example: "  seedbed pin add 'magnet:?xs=urn:btpk:...' --quota 2G",
+		Long: `Keep the content of a magnet link alive: a publication (xs=urn:btpk:) or a torrent. NAME is a
+domain, such as example.org, whose owner names a publication in the DNS; what it names now is
+pinned. A link that is pinned already gets the new name and quota.`,
+		Example: "  seedbed pin add 'magnet:?xs=urn:btpk:...' --quota 2G\n  seedbed pin add example.org",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := t.Client()
-			if err != nil {
-				return err
-			}
-			b.Link = args[0]
-			o, added, err := c.Pin(cmd.Context(), b)
-			if err != nil {
-				return t.Fail(err)
-			}
-			if a.JSON {
-				return a.Put(o)
-			}
-			what := "was pinned already; its quota is set"
-			if added {
-				what = "pinned"
-			}
-			a.Say("%s: %s", nameOf(o), what)
-			return nil
-		},
+	}
+	t := remotecmd.NewTarget(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := t.Client()
+		if err != nil {
+			return err
+		}
+		b.Link = args[0]
+		o, added, err := c.Pin(cmd.Context(), b)
+		if err != nil {
+			return t.Fail(err)
+		}
+		return remotecmd.Created(a, o, nameOf(o), added, "pinned", "was pinned already; its quota is set")
 	}
 	cmd.Flags().Var((*option.Size)(&b.Quota), "quota", "download no version with more bytes; 0: no limit but that of all pins")
 	cmd.Flags().StringVar(&b.Name, "name", "", "show this `NAME` (default: that of the link)")
+	cmd.Flags().BoolVar(&b.AcceptChange, "accept-change", false, acceptUsage)
 	return cmd
 }
 
 // nameOf returns what to call a pin.
 func nameOf(o *view.Pin) report.Exact { return report.Exact(cmp.Or(o.Name, o.ID[:8])) }
 
-func list(a *app.App, t *remotecmd.Target) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the pins", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := t.Client()
-			if err != nil {
-				return err
-			}
-			all, err := c.Pins(cmd.Context())
-			if err != nil {
-				return t.Fail(err)
-			}
-			for _, o := range all.Pins {
-				if a.JSON {
-					if err := a.Put(o); err != nil {
-						return err
-					}
-					continue
-				}
-				printPin(a, o)
-			}
-			if len(all.Pins) == 0 {
-				a.Say("nothing is pinned; pin something with seedbed pin add LINK")
-				return nil
-			}
-			limit := ", without a limit"
-			if all.Quota > 0 {
-				limit = " of " + report.Size(all.Quota)
-			}
-			a.Say("%s use %s%s", report.Plural(len(all.Pins), "pin"), report.Size(all.Size), limit)
-			return nil
-		}}
+func list(a *app.App) *cobra.Command {
+	var all api.Pins
+	cmd := remotecmd.Listing(a, "list", "List the pins", "nothing is pinned; pin something with seedbed pin add LINK",
+		func(c *client.Client, ctx context.Context) (pins []*view.Pin, err error) {
+			all, err = c.Pins(ctx)
+			return all.Pins, err
+		}, func(o *view.Pin) { printPin(a, o) })
+	printAll := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := printAll(cmd, args); err != nil || len(all.Pins) == 0 {
+			return err
+		}
+		used := report.Size(all.Size)
+		if all.Quota > 0 {
+			used += " of " + report.Size(all.Quota)
+		}
+		a.Say("%s used by %s", used, report.Plural(len(all.Pins), "pin"))
+		return nil
+	}
+	return cmd
 }
 
 // states are the words for the states of a pin.
@@ -130,28 +117,21 @@ func printPin(a *app.App, o *view.Pin) {
 	a.Result("          %s", report.Exact(o.Link))
 }
 
-func remove(a *app.App, t *remotecmd.Target) *cobra.Command {
+func remove(a *app.App) *cobra.Command {
 	var deleteData bool
 	cmd := &cobra.Command{
 		Use:   "remove ID...",
 		Short: "Remove pins; their data stays",
 		Long: `Remove pins. A pin is named by its id in seedbed pin list, by at least four digits of its
 beginning, or by its name. A pin that a list names as well stays for that list.`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := t.Client()
-			if err != nil {
-				return err
-			}
-			for _, id := range args {
-				if err := t.Fail(c.RemovePin(cmd.Context(), id, deleteData)); err != nil {
-					return fmt.Errorf("%s: %w", id, err)
-				}
-				a.Say("%s: removed", id)
-			}
-			return nil
-		},
 	}
+	remotecmd.Ending(a, cmd, func(ctx context.Context, t *remotecmd.Target, id string) (string, error) {
+		c, err := t.Client()
+		if err == nil {
+			err = t.Fail(c.RemovePin(ctx, id, deleteData))
+		}
+		return "removed", err
+	})
 	cmd.Flags().BoolVar(&deleteData, "delete-data", false, "also delete what the pins have downloaded")
 	return cmd
 }

@@ -21,9 +21,9 @@ import (
 const publicationHelp = `A publication is named by its target, by at least four digits of its beginning, or by the
 name of its key.`
 
-// listing returns a command without arguments that lists something of the daemon: with --json each
+// Listing returns a command without arguments that lists something of the daemon: with --json each
 // object, otherwise what print prints, or none if there is nothing.
-func listing[T view.Object](a *app.App, use, short, none string, list func(*client.Client, context.Context) ([]T, error), print func(T)) *cobra.Command {
+func Listing[T view.Object](a *app.App, use, short, none string, list func(*client.Client, context.Context) ([]T, error), print func(T)) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
 	t := NewTarget(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -50,12 +50,25 @@ func listing[T view.Object](a *app.App, use, short, none string, list func(*clie
 	return cmd
 }
 
+// Created prints what a command has created at the daemon: with --json the object, otherwise its name,
+// and created, or existed if it was there already.
+func Created(a *app.App, o view.Object, name report.Exact, added bool, created, existed string) error {
+	if a.JSON {
+		return a.Put(o)
+	}
+	if !added {
+		created = existed
+	}
+	a.Say("%s: %s", name, created)
+	return nil
+}
+
 func publications(a *app.App) *cobra.Command {
 	current := func(c *client.Client, ctx context.Context) ([]*view.History, error) {
 		return c.Publications(ctx, false)
 	}
 	none := "the daemon publishes nothing; publish something with seedbed publish PATH --key NAME"
-	return listing(a, "publications", "List what the running daemon publishes", none, current, func(o *view.History) {
+	return Listing(a, "publications", "List what the running daemon publishes", none, current, func(o *view.History) {
 		version := "no version yet"
 		if n := len(o.Versions); n > 0 {
 			last := &o.Versions[n-1]
@@ -83,7 +96,7 @@ Works with a running daemon, and without one.
 ` + publicationHelp,
 		Example: "  seedbed unpublish site --keep-history",
 	}
-	ending(a, cmd, func(ctx context.Context, t *Target, id string) (string, error) {
+	Ending(a, cmd, func(ctx context.Context, t *Target, id string) (string, error) {
 		c, err := t.Running(ctx)
 		switch {
 		case err != nil:
@@ -113,7 +126,7 @@ func unpublishRecorded(state, name string, keepHistory bool) error {
 
 func follows(a *app.App) *cobra.Command {
 	none := "the daemon follows nothing; follow something with seedbed follow LINK"
-	return listing(a, "follows", "List what the running daemon follows", none, (*client.Client).Follows, func(o *view.Followed) {
+	return Listing(a, "follows", "List what the running daemon follows", none, (*client.Client).Follows, func(o *view.Followed) {
 		version := "no version yet"
 		if o.Seq != nil {
 			version = fmt.Sprintf("version %d", *o.Seq)
@@ -134,7 +147,7 @@ func follows(a *app.App) *cobra.Command {
 func unfollow(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{Use: "unfollow ID...", Short: "Stop following publications; their versions stay on disk",
 		Long: "Stop following publications. Their versions stay on disk. A publication is named by its\ntarget in seedbed follows, or by at least four digits of its beginning."}
-	return ending(a, cmd, func(ctx context.Context, t *Target, id string) (string, error) {
+	return Ending(a, cmd, func(ctx context.Context, t *Target, id string) (string, error) {
 		c, err := t.Client()
 		if err == nil {
 			err = t.Fail(c.Unfollow(ctx, id))
@@ -186,9 +199,9 @@ or by at least four digits of its beginning.`,
 	return cmd
 }
 
-// ending completes a command that ends the publication or follow of each argument: do ends one and
+// Ending completes a command that ends something of the daemon for each argument: do ends one and
 // returns the words that report it.
-func ending(a *app.App, cmd *cobra.Command, do func(ctx context.Context, t *Target, id string) (what string, err error)) *cobra.Command {
+func Ending(a *app.App, cmd *cobra.Command, do func(ctx context.Context, t *Target, id string) (what string, err error)) *cobra.Command {
 	t := NewTarget(cmd.Flags())
 	cmd.Args = cobra.MinimumNArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
