@@ -103,7 +103,7 @@ func (l *Library) open(ctx context.Context, s *site, v *delegation.Version) (*Ve
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
-	return &Version{Seq: v.Number, InfoHash: v.InfoHash, Tree: c.tree, MaxFile: c.maxFile()}, c, nil
+	return l.versionOf(c, s.link, v.Number), c, nil
 }
 
 // link returns the link of a publication.

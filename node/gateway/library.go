@@ -154,6 +154,9 @@ func (l *Library) end() {
 
 // Newest implements Source.
 func (l *Library) Newest(ctx context.Context, a Address) (*Version, func(), error) {
+	if a.Number != 0 {
+		return l.earlier(ctx, a)
+	}
 	if l.cfg.Allow != nil && !l.cfg.Allow(a) {
 		return nil, nil, &Failure{Code: http.StatusForbidden, Title: "Not served here", Text: "This gateway serves chosen publications only.", Hint: "Run seedbed gateway on your own machine to read any."}
 	}

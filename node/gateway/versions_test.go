@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/filetest"
+	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 )
@@ -111,6 +114,56 @@ func TestARestartServesNothingOlder(t *testing.T) {
 			}
 			time.Sleep(2 * freshFor)
 			began = time.Now()
+		}
+	})
+}
+
+// An earlier version has an address of its own, which is found by the item of the newest one.
+func TestEarlierVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(88, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
+		nodetest.Ring(t, n, 12)
+		pub, a, dir := newPublisher(t, n, 1).publish(1, map[string]int{"index.html": 3000})
+		reader := nodetest.Start(t, n, 2, nodetest.Boot(100))
+		time.Sleep(10 * time.Second)
+		l := openLibrary(t, Config{Node: reader.Node, Dir: t.TempDir(), Allow: AllowList{a: true}.Allows})
+		at := func(number int64) Address {
+			a := a
+			a.Number = number
+			return a
+		}
+		var second id.ID
+		for range 2 {
+			_, v, err := read(t, l, a, "index.html")
+			if err != nil {
+				t.Fatal(err)
+			}
+			second = v.InfoHash
+			filetest.Write(t, filepath.Join(dir, "index.html"), []byte(fmt.Sprintf("after %v", time.Now())))
+			if _, err := pub.Update(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if _, v, err := read(t, l, at(3), "index.html"); err != nil || v.Seq != 3 || v.Alone != at(3) {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		if got, v, err := read(t, l, at(1), "index.html"); err != nil || v.Seq != 1 || v.Alone != at(1) || len(got) != 3000 {
+			t.Errorf("%.20q, %+v, %v", got, v, err)
+		}
+		if err := reader.Remove(t.Context(), second, true); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // the publisher gives the version up
+		var f *Failure
+		if _, _, err := l.Newest(t.Context(), at(2)); !errors.As(err, &f) || f.Code != 504 {
+			t.Errorf("a version that nobody has: %v", err)
+		}
+		if _, _, err := l.Newest(t.Context(), at(4)); !errors.As(err, &f) || f.Code != 404 {
+			t.Errorf("a version that does not exist: %v", err)
+		}
+		if l.lookups != 0 {
+			t.Errorf("%d lookups are counted", l.lookups)
 		}
 	})
 }
