@@ -121,7 +121,9 @@ func (n *Node) share() {
 		case !t.complete.Load():
 			s.halfOpen = max(set.HalfOpen/max(seeking, 1), 2)
 			s.conns = max(set.MaxConns/max(seeking, 1), 2)
-		case n.order.count == 1:
+		case t.isArchive():
+			s.halfOpen, s.conns = 1, archiveConns
+		case n.population.Load() == 1:
 			s.halfOpen, s.conns = 8, set.MaxConns
 		default:
 			// With many torrents only a few need their connections at a time, and we cannot

@@ -25,10 +25,10 @@ func (n *Node) Context() context.Context { return n.ctx }
 // own folder there.
 func (n *Node) StateDir() string { return n.state.path }
 
-// Torrent returns the torrent with that infohash, or nil if the node does not have it.
-// A hybrid has two infohashes.
+// Torrent returns the torrent with that infohash, or nil if the node does not have it or has it
+// only as an Archive. A hybrid has two infohashes.
 func (n *Node) Torrent(infohash id.ID) *Torrent {
-	if t := n.lookup(infohash); t != nil && !t.isBeingRemoved() {
+	if t := n.lookup(infohash); t != nil && !t.isBeingRemoved() && !t.isArchive() {
 		return t
 	}
 	return nil

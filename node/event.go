@@ -148,7 +148,7 @@ func (e Event) About(t *Torrent) Event {
 
 // emit sends an event about t.
 func (t *Torrent) emit(e Event) {
-	if !t.IsCache() {
+	if !t.isHidden() {
 		t.node.Emit(e.About(t))
 	}
 }

@@ -15,6 +15,7 @@ const (
 	isStopping                   // it is leaving the node
 	hasEnded                     // it has left the node and everything is saved
 	isOutdated                   // its files may have changed; see Outdate
+	isArchive                    // it is that of an Archive
 
 	numMilestones
 )

@@ -96,7 +96,7 @@ type Node struct {
 	keys       map[[20]byte]id.ID // infohashes by their hash in encrypted handshakes
 	order      roster
 	actives    actives
-	population atomic.Int32 // number of torrents in order
+	population atomic.Int32 // number of torrents in order that are not those of Archives
 	closers    map[*closer]struct{}
 	closing    bool
 	lastPlace  int64 // in the queue of the session

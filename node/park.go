@@ -68,7 +68,14 @@ func (n *Node) isProven(spec *Spec, st *torrentState) bool {
 // announced. The caller is its worker, so that wake waits until it returns.
 func (t *Torrent) startParked() {
 	info := t.spec().Torrent.Info
-	t.summary.Store(summarize(info, &engine.Stats{Wanted: info.Length, HaveWanted: info.Length, HavePieces: info.NumPieces()}))
+	if t.isArchive() {
+		spec := t.spec()
+		m := spec.summary()
+		m.have = m.wanted
+		t.summary.Store(m)
+	} else {
+		t.summary.Store(summarize(info, &engine.Stats{Wanted: info.Length, HaveWanted: info.Length, HavePieces: info.NumPieces()}))
+	}
 	t.private.Store(info.Private)
 	t.info.Store(info)
 	t.noteComplete(true)
@@ -100,10 +107,11 @@ func (t *Torrent) strip() {
 
 // parkIdle parks the torrents that had no peers recently. It does not wait for them.
 func (n *Node) parkIdle(now time.Time) {
-	if n.population.Load() <= parkBeyond {
-		return
-	}
+	many := n.population.Load() > parkBeyond
 	for _, t := range n.running() {
+		if !many && !t.isArchive() {
+			continue
+		}
 		if r := t.run.Load(); r != nil && r.isIdle(now) {
 			t.request(func(i *lifecycle.Intent) { i.Park = true })
 		}

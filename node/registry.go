@@ -49,6 +49,15 @@ func (n *Node) add(spec *Spec, takeOver func(*Torrent, *sessionEntry) error) (*T
 		t.refuse()
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
 	}
+	if spec.archive {
+		if err := t.state.keepTorrent(spec.Torrent); err != nil {
+			n.forget(t)
+			err = errors.Join(err, t.state.close())
+			t.refuse()
+			return nil, fmt.Errorf("%s: %w", spec.Name(), stateFault("written", err))
+		}
+		parked = true
+	}
 	if parked || t.state.lock != nil {
 		saved := t.state.loadTally()
 		t.control.mu.Lock()
@@ -114,11 +123,11 @@ func (t *Torrent) refuse() {
 
 // reserve registers a torrent that is being added, so that its infohashes cannot be added
 // twice and Close waits for it. If a torrent with the same infohash is being removed, reserve waits
-// until that is done. One with Spec.Cache is removed for it.
+// until that is done. An Archive, and one with Spec.Cache, is removed for it.
 func (n *Node) reserve(t *Torrent, hashes []id.ID) error {
 	for {
 		other, err := n.tryReserve(t, hashes)
-		if other != nil && other.IsCache() && !t.IsCache() {
+		if other != nil && other.givesWayTo(t) {
 			_ = other.remove(false) // it has no record
 		}
 		if other == nil || !other.isBeingRemoved() {
@@ -146,7 +155,7 @@ func (n *Node) tryReserve(t *Torrent, hashes []id.ID) (other *Torrent, err error
 	}
 	n.register(t, hashes)
 	n.order.add(t)
-	n.population.Store(int32(n.order.count))
+	n.population.Store(int32(n.order.listed()))
 	return nil, nil
 }
 
@@ -200,15 +209,15 @@ func (n *Node) forget(t *Torrent) bool {
 		}
 	}
 	n.order.remove(t)
-	n.population.Store(int32(n.order.count))
+	n.population.Store(int32(n.order.listed()))
 	n.reshare()
 	return true
 }
 
-// Torrents returns all torrents in the order in which they were added, except those with Spec.Cache and
-// those that are being removed.
+// Torrents returns all torrents in the order in which they were added, except those with Spec.Cache, those of
+// an Archive and those that are being removed.
 func (n *Node) Torrents() []*Torrent {
-	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.IsCache() || t.Phase() == lifecycle.Adding || t.isBeingRemoved() })
+	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.isHidden() || t.Phase() == lifecycle.Adding || t.isBeingRemoved() })
 }
 
 // Active returns the torrents whose swarm runs: neither parked nor paused. They are in no

@@ -10,6 +10,8 @@ import (
 type roster struct {
 	slots []*Torrent // nil where a torrent was removed; Torrent.slot is its index
 	count int
+
+	archives int // torrents of Archives in slots
 }
 
 // rosterSlack is the number of empty slots that is always allowed. Beyond it, the slots are
@@ -21,6 +23,9 @@ func (r *roster) add(t *Torrent) {
 	t.slot = len(r.slots)
 	r.slots = append(r.slots, t)
 	r.count++
+	if t.isArchive() {
+		r.archives++
+	}
 }
 
 // remove removes a torrent. It does nothing if the torrent is not in the roster.
@@ -30,6 +35,9 @@ func (r *roster) remove(t *Torrent) {
 	}
 	r.slots[t.slot] = nil
 	r.count--
+	if t.isArchive() {
+		r.archives--
+	}
 	if len(r.slots) > 2*r.count+rosterSlack {
 		r.slots = r.list()
 		for i, t := range r.slots {
@@ -37,6 +45,9 @@ func (r *roster) remove(t *Torrent) {
 		}
 	}
 }
+
+// listed returns the number of torrents that are not those of Archives.
+func (r *roster) listed() int { return r.count - r.archives }
 
 // all returns the torrents in order.
 func (r *roster) all() iter.Seq[*Torrent] {

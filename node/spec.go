@@ -90,6 +90,8 @@ type Spec struct {
 	// record does not prove. The torrent waits for it. If it returns an error, that is
 	// reported as a warning, and Prepare is called again later.
 	Prepare func(*metainfo.Info) error
+
+	archive bool // the torrent of an Archive
 }
 
 // InfoHash returns the infohash that identifies the torrent.

@@ -47,6 +47,9 @@ func (n *Node) newTorrent(hash id.ID, spec *Spec) *Torrent {
 	t.control.init(spec)
 	t.complete.Store(spec.Seed)
 	t.control.upRate, t.control.downRate = spec.UpRate, spec.DownRate
+	if spec.archive {
+		t.milestones.reach(isArchive)
+	}
 	if spec.ReadAhead > 0 {
 		t.player.Store(newPlayer(t, spec.ReadAhead, spec.Cache))
 	}

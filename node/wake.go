@@ -26,8 +26,12 @@ func (t *Torrent) wake(ctx context.Context) *run {
 	return t.run.Load()
 }
 
-// wakeFor wakes a parked torrent for peers that have been found.
+// wakeFor wakes a parked torrent for peers that have been found. An Archive waits for peers that connect: most
+// of those that are found share the same thing.
 func (t *Torrent) wakeFor(peers []engine.Candidate) {
+	if t.isArchive() {
+		return
+	}
 	c := &t.control
 	c.mu.Lock()
 	defer c.mu.Unlock()

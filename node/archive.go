@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"seedbed/magnet/metainfo"
+)
+
+// archiveConns limits the connections of an Archive. Most take a moment: the metadata is sent.
+const archiveConns = 8
+
+// An Archive shares something that few peers ask for, such as an earlier version of a publication: the
+// metadata of a torrent, and those of its files that are in a folder. It is parked until a peer connects,
+// and again when it has had no peer for a minute, so that it takes about 1 KiB of memory. It is announced
+// like other torrents.
+//
+// The node does not list it, and it has no events. It gives way to every torrent with the same
+// infohash that is added later.
+type Archive struct{ torrent *Torrent }
+
+// AddArchive adds an Archive of a torrent. Its files with these numbers, from 1 as in Spec.Select, are in
+// the folder dir; nil means all of them, and an empty list that only the metadata is shared. The files are opened
+// read-only, and hashed when a peer asks first. If one of them is damaged then, the Archive ends. The error is
+// ErrDuplicate if the node has the torrent.
+func (n *Node) AddArchive(torrent *metainfo.Torrent, dir string, files []int) (*Archive, error) {
+	if files != nil && len(files) == 0 {
+		dir = n.state.path // one that exists
+	}
+	t, err := n.Add(Spec{Torrent: torrent, Dir: dir, Select: files, Seed: true, archive: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Archive{t}, nil
+}
+
+// HasEnded reports whether the Archive has given way to another torrent, or its files are damaged.
+func (a *Archive) HasEnded() bool { return a.torrent.isBeingRemoved() || a.torrent.isStopping() }
+
+// Remove removes the Archive from the node, unless it has ended, and what the state directory has of it.
+// The files stay. It waits until that is done, or ctx ends.
+func (a *Archive) Remove(ctx context.Context) error {
+	err := a.torrent.remove(false)
+	if err == nil || errors.Is(err, ErrEnded) {
+		err = a.torrent.Settled(ctx)
+	}
+	return errors.Join(err, a.torrent.node.Forget(a.torrent.hash))
+}
+
+// isArchive reports whether the torrent is that of an Archive.
+func (t *Torrent) isArchive() bool { return t.milestones.has(isArchive) }
+
+// isHidden reports whether the torrent is neither listed nor has events.
+func (t *Torrent) isHidden() bool { return t.IsCache() || t.isArchive() }
+
+// givesWayTo reports whether the torrent is removed when other, which has the same infohash, is added.
+func (t *Torrent) givesWayTo(other *Torrent) bool {
+	if t.isArchive() {
+		return !other.isArchive()
+	}
+	return t.IsCache() && !other.isHidden()
+}
