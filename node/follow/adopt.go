@@ -136,8 +136,10 @@ func (f *Follower) prune() {
 			kept = append(kept, name)
 		}
 	}
-	if err := errors.Join(f.dirs.deleteExcept(kept), f.store.deleteExcept(kept)); err != nil {
+	err := f.endArchives(kept)
+	if err = errors.Join(err, f.dirs.deleteExcept(kept), f.store.deleteExcept(kept)); err != nil {
 		f.warn(fmt.Errorf("cannot delete an earlier version: %w", err))
 	}
 	f.folder.forget(kept)
+	f.shareEarlier()
 }

@@ -126,6 +126,7 @@ type Follower struct {
 type poller struct {
 	fetching    *fetch
 	stopKeeping []func()
+	archives    map[string]*node.Archive // of earlier versions, by folder
 	interval    time.Duration
 	masterDue   time.Time // when to look up the item of the key in the link, if it names others
 	warned      string    // the last warning, so that a retry does not repeat it
@@ -245,6 +246,9 @@ func (f *Follower) Remove(ctx context.Context) error {
 		if err != nil && !errors.Is(err, node.ErrUnknown) {
 			errs = append(errs, err)
 		}
+	}
+	for name := range f.archives {
+		errs = append(errs, f.endArchive(ctx, name))
 	}
 	return errors.Join(append(errs, f.folder.remove())...)
 }

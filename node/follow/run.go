@@ -114,6 +114,7 @@ func (f *Follower) resume() {
 	f.subscribe()
 	f.keep()
 	f.seedCurrent()
+	f.shareEarlier()
 }
 
 // seedCurrent adds the torrent of the current version to the node, if that has not been

@@ -134,6 +134,7 @@ func (f *Follower) show(r *record) error {
 		f.drop(was)
 	}
 	f.setTorrents()
+	f.shareEarlier()
 	f.node.Emit(node.Event{Kind: node.SwitchedVersion, Publication: &node.PublicationEvent{
 		Link: f.cfg.Link.String(), Seq: to.Seq, InfoHash: to.InfoHash, Dir: f.dirs.path(to.Folder)}}.About(now))
 	return nil

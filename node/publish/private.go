@@ -25,6 +25,7 @@ import (
 //	publications/TARGET/sealed/NAME   the encrypted copy, which is seeded
 //	publications/TARGET/plain.torrent the torrent of the files that the copy is made of
 //	publications/TARGET/plain.stamps  size and time of these files
+//	publications/TARGET/earlier/HASH  the manifest of an earlier version, by infohash (archive.go)
 //
 // While the copy is changed, plain.torrent is missing, so that an incomplete copy is
 // made again from the start.
@@ -192,7 +193,7 @@ func (f *folder) dropPlain() error {
 	return err
 }
 
-// dropSealed deletes the encrypted copy.
+// dropSealed deletes the encrypted copy, and the manifests of earlier versions.
 func (f *folder) dropSealed() error {
-	return errors.Join(f.dropPlain(), os.RemoveAll(f.sealedDir()))
+	return errors.Join(f.dropPlain(), os.RemoveAll(f.sealedDir()), os.RemoveAll(f.earlierDir()))
 }

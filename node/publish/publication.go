@@ -25,6 +25,7 @@ type Publication struct {
 	place     id.ID              // identifies the publication on this machine
 	torrent   atomic.Pointer[node.Torrent]
 	pushes    *node.ItemSubscription
+	archive   archive // of the earlier versions
 
 	// making is held while a version is made, which can take a long time. It guards the
 	// fields below. The content of folder is also guarded by mu: changing the recorded
@@ -197,6 +198,9 @@ func (p *Publication) Remove(keepHistory bool) error {
 		return node.ErrClosed
 	}
 	p.publisher.torrents.release(p.Torrent(), p.data)
+	if err := p.endArchive(); err != nil {
+		p.warn(fmt.Errorf("cannot remove what is shared of earlier versions: %w", err))
+	}
 	return p.folder.end(keepHistory)
 }
 
@@ -337,6 +341,9 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 		p.pushes.SetTorrents(infohashes(p.torrent.Load(), nil)...)
 		return err
 	}
+	if fresh && c.data == "" {
+		p.keepManifest(c.spec.Torrent.Info)
+	}
 	// The peers of the previous version learn of the new one while the DHT does.
 	p.pushes.Push(item)
 	p.mu.Lock()
@@ -350,6 +357,7 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	}
 	p.stopStatement = p.keepStatement()
 	p.stopKeeping = p.publisher.items.Keep(item, justPut, p.republished)
+	p.publisher.wg.Go(p.shareEarlier)
 	return p.folder.save(r)
 }
 
@@ -395,7 +403,7 @@ func (p *Publication) seed(ctx context.Context, c content) (wasShared bool, err 
 	} else if old != nil {
 		old.PassPeers(t)
 	}
-	p.publisher.torrents.releaseSoon(old, p.data)
+	p.publisher.torrents.releaseSoon(old, p.data, p.shareEarlier)
 	p.data = c.data
 	if old == nil { // an earlier run may have left data
 		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {

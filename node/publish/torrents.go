@@ -91,12 +91,15 @@ func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, removing <-chan 
 
 // release undoes acquire. If no user is left, it removes the torrent from the node and
 // deletes the folder data, unless that is "". It does not wait for the removal.
-func (s *torrents) release(t *node.Torrent, data string) { s.releaseIn(0, t, data) }
+func (s *torrents) release(t *node.Torrent, data string) { s.releaseIn(0, t, data, func() {}) }
 
-// releaseSoon is release for the previous version: it stays for pushTime.
-func (s *torrents) releaseSoon(t *node.Torrent, data string) { s.releaseIn(pushTime, t, data) }
+// releaseSoon is release for the previous version: it stays for pushTime. removed is called when the
+// torrent has left the node.
+func (s *torrents) releaseSoon(t *node.Torrent, data string, removed func()) {
+	s.releaseIn(pushTime, t, data, removed)
+}
 
-func (s *torrents) releaseIn(wait time.Duration, t *node.Torrent, data string) {
+func (s *torrents) releaseIn(wait time.Duration, t *node.Torrent, data string, removed func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t == nil || s.users[t] == 0 {
@@ -131,6 +134,7 @@ func (s *torrents) releaseIn(wait time.Duration, t *node.Torrent, data string) {
 		delete(s.removing, t)
 		s.mu.Unlock()
 		close(r.done)
+		removed()
 		if err != nil && s.ctx.Err() == nil && !errors.Is(err, node.ErrUnknown) {
 			s.node.Emit(node.Event{Kind: node.Warning, Err: fmt.Errorf("cannot remove an earlier version: %w", err)})
 		}

@@ -132,7 +132,7 @@ progress; Ctrl-C ends only that.`,
 	fs.Var(&option.Number{To: &maxPeers, Min: 0}, "max-peers", "connect to at most `N` peers for each torrent; 0: the limit of all torrents")
 	fs.BoolVar(&seed, "seed", false, "keep seeding when complete")
 	c.AddNames(fs)
-	fs.Int64Var(&at, "at", 0, "of a publisher link or name, download version `N` instead of the newest one, if somebody still seeds it")
+	fs.Int64Var(&at, "at", 0, "of a publisher link or name, download version `N` instead of the newest one, from followers that keep it")
 	hooks.Add(fs)
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")

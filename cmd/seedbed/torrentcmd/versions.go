@@ -17,6 +17,7 @@ import (
 	"seedbed/magnet/delegation"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/tree"
 	"seedbed/node/view"
 )
 
@@ -32,7 +33,7 @@ func (f *versionFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.history, "history", false, "of a publisher link or name, list the versions that its item names")
 	fs.BoolVar(&f.copies, "copies", false, "of a publisher link or name, also ask the DHT how many peers have each of the newest versions")
-	fs.Int64Var(&f.at, "at", 0, "of a publisher link or name, show the files of version `N`, which somebody must still seed; only the metadata is fetched")
+	fs.Int64Var(&f.at, "at", 0, "of a publisher link or name, show the files of version `N`; only the metadata is fetched")
 	fs.StringVar(&f.diff, "diff", "", "of a publisher link or name, show how two versions differ: `N..M`; only the metadata is fetched")
 	cmd.MarkFlagsMutuallyExclusive("history", "at", "diff", "no-dht")
 	cmd.MarkFlagsMutuallyExclusive("copies", "history", "at", "diff", "no-dht")
@@ -92,8 +93,8 @@ func (f *versionFlags) show(ctx context.Context, a *app.App, c *app.Flags, arg s
 	if !link.HasPublicKey {
 		return exit.Misuse(errors.New("--at and --diff need a publisher link (xs=urn:btpk:): other links have no versions"))
 	}
-	if link.IsPrivate() {
-		return exit.Misuse(errors.New("--at and --diff cannot be used with a private publication: the metadata of its versions does not name the files; seedbed get --at downloads a version"))
+	if link.IsPrivate() && !link.Secret.CanRead() {
+		return exit.Misuse(errors.New("--at and --diff need the link to read of a private publication: with the link to keep it alive, the names of the files stay encrypted"))
 	}
 	return withVersions(ctx, a, c, link, func(ctx context.Context, v *versions) error {
 		if f.diff == "" {
@@ -142,30 +143,41 @@ func withVersions(ctx context.Context, a *app.App, c *app.Flags, link *magnet.Li
 	return do(ctx, &versions{a, n, link, newest, c.Timeout})
 }
 
+// version is the metadata of a version.
+type version struct {
+	files   *metainfo.Info // as the publisher named them
+	torrent *metainfo.Info // that is transferred; of a private publication it is encrypted
+}
+
 // metadata fetches the metadata of a version.
-func (v *versions) metadata(ctx context.Context, seq int64) (*metainfo.Info, error) {
+func (v *versions) metadata(ctx context.Context, seq int64) (got version, err error) {
 	at, err := node.VersionAt(v.link, &v.newest, seq)
 	if err != nil {
-		return nil, err
+		return version{}, err
 	}
-	info, err := v.node.Inspect(ctx, at, nil, func(node.Snapshot) {})
+	if v.link.IsPrivate() {
+		got.files, got.torrent, err = tree.SealedFiles(ctx, v.node, at, v.link.Secret.Keys())
+	} else {
+		got.files, err = v.node.Inspect(ctx, at, nil, func(node.Snapshot) {})
+		got.torrent = got.files
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, exit.Fail(exit.Timeout, "the publisher and its followers seed the newest version only, so a follower that stays on the earlier one, or another peer, must be online; if one is, use a longer --timeout",
+		return version{}, exit.Fail(exit.Timeout, "the publisher, or a follower that keeps the version, must be online; if one is, use a longer --timeout",
 			fmt.Errorf("nobody sent the metadata of version %d within %v", seq, v.within))
 	case errors.Is(err, context.Canceled):
-		return nil, exit.Fail(exit.Unfinished, "", fmt.Errorf("stopped before the metadata of version %d was received", seq))
+		return version{}, exit.Fail(exit.Unfinished, "", fmt.Errorf("stopped before the metadata of version %d was received", seq))
 	}
-	return info, err
+	return got, err
 }
 
 // showAt prints a version.
 func (v *versions) showAt(ctx context.Context, seq int64) error {
-	info, err := v.metadata(ctx, seq)
+	got, err := v.metadata(ctx, seq)
 	if err != nil {
 		return err
 	}
-	s := showTorrent(&metainfo.Torrent{Info: info})
+	s := showTorrent(&metainfo.Torrent{Info: got.files})
 	s.PublicKey, s.Salt, s.Seq, s.given = v.link.PublicKey.String(), string(v.link.Salt), &seq, true
 	if v.app.JSON {
 		return v.app.Put(&s.Show)
@@ -183,7 +195,8 @@ func (v *versions) showDiff(ctx context.Context, from, to int64) error {
 	if err != nil {
 		return err
 	}
-	d := view.DiffOf(from, to, before, after, maxDiffFiles)
+	d := view.DiffOf(from, to, before.files, after.files, maxDiffFiles)
+	d.Fetch = metainfo.FetchSize(before.torrent, after.torrent)
 	if v.app.JSON {
 		return v.app.Put(view.DifferenceOf(&d))
 	}

@@ -1,0 +1,85 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// The earlier versions that are on disk (Config.Keep) are shared, so that others can look at them and download
+// them. These limits are those of a publisher.
+const (
+	// maxEarlier limits the versions that are shared.
+	maxEarlier = 20
+	// maxEarlierBytes limits their torrent files: with 100,000 files, one has about 10 MB.
+	maxEarlierBytes = 32 << 20
+)
+
+// shareEarlier shares the versions on disk that were current once, besides the current one and the one that is
+// being downloaded. One that the node has as a torrent is left out.
+func (f *Follower) shareEarlier() {
+	bytes := int64(0)
+	var errs []error
+	for _, name := range f.store.list() {
+		one := f.archives[name]
+		isOther := name == f.folder.file.shown().Folder || f.fetching != nil && name == f.fetching.name
+		if one != nil && (isOther || one.HasEnded()) {
+			errs = append(errs, f.endArchive(f.ctx, name))
+			one = nil
+		}
+		fi, err := os.Stat(f.folder.torrentPath(name))
+		if err != nil || isOther || len(f.archives) == maxEarlier {
+			continue
+		}
+		if bytes += fi.Size(); bytes > maxEarlierBytes {
+			break
+		}
+		if one == nil {
+			errs = append(errs, f.share(name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil && f.ctx.Err() == nil {
+		f.warn(fmt.Errorf("earlier versions cannot be shared: %w", err))
+	}
+}
+
+func (f *Follower) share(name string) error {
+	info := f.folder.torrent(name)
+	if info == nil || info.LacksLayers() {
+		return nil
+	}
+	one, err := f.node.AddArchive(&metainfo.Torrent{Info: info}, f.store.path(name), nil)
+	switch {
+	case errors.Is(err, node.ErrDuplicate), errors.Is(err, node.ErrLocked):
+		return nil
+	case err != nil:
+		return err
+	}
+	if f.archives == nil {
+		f.archives = map[string]*node.Archive{}
+	}
+	f.archives[name] = one
+	return nil
+}
+
+// endArchives ends the sharing of all earlier versions but those in kept.
+func (f *Follower) endArchives(kept []string) error {
+	var errs []error
+	for name := range f.archives {
+		if !slices.Contains(kept, name) {
+			errs = append(errs, f.endArchive(f.ctx, name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f *Follower) endArchive(ctx context.Context, name string) error {
+	one := f.archives[name]
+	delete(f.archives, name)
+	return one.Remove(ctx)
+}
