@@ -190,12 +190,18 @@ var (
 // Addr returns the host's first address.
 func (h *Host) Addr() netip.Addr { return (*h.addrs.Load())[0] }
 
-// Unplug disconnects the host permanently: from now on nothing leaves or reaches it, and
-// no one is notified.
-func (h *Host) Unplug() {
+// Unplug disconnects the host: from now on nothing leaves or reaches it, and no one is
+// notified.
+func (h *Host) Unplug() { h.setUnplugged(true) }
+
+// Plug ends Unplug. A connection from before may miss what was lost in the meantime, which TCP would send
+// again, so Plug is for a host that has lost its connections, for example because of Readdress.
+func (h *Host) Plug() { h.setUnplugged(false) }
+
+func (h *Host) setUnplugged(is bool) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.unplugged = true
+	h.unplugged = is
 }
 
 // Filter makes a firewall drop attempts to connect to port, or ends this.
