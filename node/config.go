@@ -124,16 +124,16 @@ type Config struct {
 	// Network replaces the machine's sockets in tests; nil opens Listen.
 	Network netx.Network
 
+	// WatchNetwork replaces netx.Outbound.Watch in tests: it calls changed for each change of the paths to
+	// others until ctx ends. nil means that of Outbound, or nothing if Network is set.
+	WatchNetwork func(ctx context.Context, changed func(netx.Change))
+
 	// multicast replaces the machine's sockets of local service discovery in tests; nil opens
 	// them, unless Network is set.
 	multicast func(group netip.AddrPort) (lsd.Transport, error)
 
 	// otherPort replaces the sockets of dial backs in tests; see Node.otherPort.
 	otherPort func() (netx.Network, error)
-
-	// watchNetwork replaces netx.Outbound.Watch in tests; nil means that, or nothing if Network is
-	// set.
-	watchNetwork func(ctx context.Context, changed func(netx.Change))
 
 	// openDisk replaces the system's folders in tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)

@@ -25,7 +25,7 @@ type paths struct {
 // watchNetwork reacts to changes of this machine's network until the node closes. The network of
 // a test does not change unless the test says so.
 func (n *Node) watchNetwork() {
-	watch := n.cfg.watchNetwork
+	watch := n.cfg.WatchNetwork
 	if watch == nil {
 		if n.cfg.Network != nil {
 			return

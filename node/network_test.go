@@ -37,7 +37,7 @@ func pathsVia(iface string, ip netip.Addr) netx.Paths {
 
 // watch is an option that makes a node notice what change reports.
 func (f *fakePaths) watch(c *Config) {
-	c.watchNetwork = func(ctx context.Context, changed func(netx.Change)) {
+	c.WatchNetwork = func(ctx context.Context, changed func(netx.Change)) {
 		for {
 			select {
 			case ch := <-f.changes:
