@@ -19,19 +19,21 @@ type webtorrent struct{}
 //go:embed peers/bittorrent-dht/peer.mjs
 var webtorrentScript string
 
-// webtorrentPath is where the script is written: next to the packages that it imports, which
+var webtorrentPath = sync.OnceValues(func() (string, error) { return npmScript("bittorrent-dht", webtorrentScript) })
+
+// npmScript writes a script of a folder of peers to where it runs: next to the packages that it imports, which
 // peers/setup installs in the user's cache.
-var webtorrentPath = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "webtorrent")
+func npmScript(folder, script string) (string, error) {
+	dir, err := os.MkdirTemp("", folder)
 	if err != nil {
 		return "", err
 	}
-	if err := os.Symlink(filepath.Join(npmPath("bittorrent-dht"), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+	if err := os.Symlink(filepath.Join(npmPath(folder), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "peer.mjs")
-	return path, os.WriteFile(path, []byte(webtorrentScript), 0o644)
-})
+	return path, os.WriteFile(path, []byte(script), 0o644)
+}
 
 func (webtorrent) name() string { return "bittorrent-dht" }
 

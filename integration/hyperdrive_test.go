@@ -1,0 +1,69 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+)
+
+// hyperdrive is a process of the npm package hyperdrive, which is to its own DHT and connections what publishing is to
+// BitTorrent. A script controls it.
+type hyperdrive struct {
+	*process
+	events []hyperEvent
+}
+
+// hyperEvent is a line that the script prints.
+type hyperEvent struct {
+	Event     string
+	Bootstrap json.RawMessage
+	Key       string
+	Version   int64
+	At        int64 // microseconds since 1970
+	Peers     int
+}
+
+func (e hyperEvent) at() time.Time { return time.UnixMicro(e.At) }
+
+//go:embed peers/hyperdrive/peer.mjs
+var hyperdriveScript string
+
+var hyperdrivePath = sync.OnceValues(func() (string, error) { return npmScript("hyperdrive", hyperdriveScript) })
+
+func missingHyperdrive() string { return missingNPM("hyperdrive", "hyperdrive") }
+
+// startHyperdrive runs the script with the settings that it describes.
+func startHyperdrive(t testing.TB, name string, settings map[string]any) *hyperdrive {
+	t.Helper()
+	script, err := hyperdrivePath()
+	must(t, err)
+	h := &hyperdrive{}
+	h.process = start(t, name, func(p *process, line string) {
+		p.logf(line)
+		var e hyperEvent
+		if json.Unmarshal([]byte(line), &e) == nil {
+			h.events = append(h.events, e)
+		}
+	}, "node", script, encode(settings))
+	return h
+}
+
+// wait returns the first event of this name and version.
+func (h *hyperdrive) wait(ctx context.Context, name string, version int64) (found hyperEvent) {
+	h.t.Helper()
+	h.until(ctx, "the event "+name, func() bool {
+		for _, e := range h.events {
+			if e.Event == name && e.Version == version {
+				found = e
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
