@@ -220,6 +220,8 @@ func (m *managedView) publishes(third *service) {
 	})()`, "2 addresses")
 	m.fact("Hold the item", "2 DHT nodes")
 	m.fact("Connected now", "peer")
+	m.fact("Get new versions pushed", "2 followers")
+	m.until("the copies of each version", `document.querySelector("[aria-label='Copies of each version'] tbody").innerText.replace(/\s+/g, " ")`, "3 2 about ")
 	m.seen("holders and followers")
 
 	m.click("End…")

@@ -25,14 +25,14 @@ type viewTest struct {
 	otherDir string
 }
 
-// openViews starts two daemons that know each other in the DHT, and opens the page of the first.
-func openViews(t *testing.T, ip, otherIP string) *viewTest {
+// openViews starts two daemons that know each other in the DHT, and opens the page of the first, which gets more arguments.
+func openViews(t *testing.T, ip, otherIP string, more ...string) *viewTest {
 	takeBrowser(t)
 	axe := axeSource(t)
 	ctx := timeLimit(t)
 	dir, otherDir := t.TempDir(), t.TempDir()
 	other := serve(t, ctx, otherIP, filepath.Join(shortDir(t), "s"), otherDir, "--no-dht=false", "--bootstrap", endpoint(ip))
-	s := serve(t, ctx, ip, filepath.Join(shortDir(t), "s"), dir, "--http", ip+":8009", "--no-dht=false", "--bootstrap", endpoint(otherIP))
+	s := serve(t, ctx, ip, filepath.Join(shortDir(t), "s"), dir, append(more, "--http", ip+":8009", "--no-dht=false", "--bootstrap", endpoint(otherIP))...)
 	url, err := s.rest.Page(ctx, api.ToAdd{})
 	must(t, err)
 	p := &viewTest{service: s, webPage: browse(t, ctx, url), dir: dir, axe: axe, other: other, otherDir: otherDir}

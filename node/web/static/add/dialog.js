@@ -107,7 +107,7 @@ export function AddDialog({ close, items: given }) {
     ${items.length > 0 &&
     html`<ul class="to-add">
       ${items.map((item, i) => html`<${Item} key=${item} item=${item} known=${inspections.of(item)} choice=${choice(item)} isOpen=${items.length === 1}
-        setChoice=${(c) => setChoices((old) => new Map(old).set(item, c))} close=${close} leaveOut=${items.length > 1 && (() => leaveOut(item))} />`)}
+        accept=${() => inspections.accept(item)} setChoice=${(c) => setChoices((old) => new Map(old).set(item, c))} close=${close} leaveOut=${items.length > 1 && (() => leaveOut(item))} />`)}
     </ul>`}
     <label class="field"
       >${items.length ? "More links" : "Magnet links, infohashes, or the domain of a publication"}

@@ -30,6 +30,13 @@ export class Inspections {
     return { ...known, job: jobs.value.get(known.number) };
   }
 
+  /** accept inspects a name again, whose key has changed, and pins the other key. */
+  accept(item) {
+    this.#known.set(item, { accept: true });
+    this.#waiting.push(item);
+    this.#next();
+  }
+
   /** end forgets an item and ends the search for its metadata. */
   end(item) {
     const known = this.#known.get(item);
@@ -55,7 +62,7 @@ export class Inspections {
       const item = this.#waiting.shift();
       const known = this.#known.get(item);
       known.starting = true;
-      post("v1/inspect", item.link ? { link: item.link } : { torrent: item.torrent })
+      post("v1/inspect", item.link ? { link: item.link, ...(known.accept && { accept_change: true }) } : { torrent: item.torrent })
         .then((job) => {
           known.number = job.number;
           if (!jobs.value.has(job.number)) jobs.value.set(job.number, job);

@@ -4,10 +4,10 @@ import * as format from "../format.js";
 import { href } from "../router.js";
 import { ErrorText } from "../ui/message.js";
 import { FileTree } from "../ui/filetree.js";
-import { isPublication, titleOf } from "./links.js";
+import { isName, isPublication, titleOf } from "./links.js";
 
 /** Item shows an item. known is what the inspection has found; choice is {follow, select, all, size}, as in dialog.js. */
-export function Item({ item, known, choice, setChoice, leaveOut, close, isOpen }) {
+export function Item({ item, known, choice, setChoice, accept, leaveOut, close, isOpen }) {
   const [open, setOpen] = useState(isOpen);
   const { job, files, error } = known;
   const found = job?.inspection;
@@ -19,6 +19,7 @@ export function Item({ item, known, choice, setChoice, leaveOut, close, isOpen }
     if (files && !choice.select) select(new Set(files.filter((f) => f.selected).map((f) => f.number)));
   }, [files]);
   const selected = choice.select;
+  const isChanged = job?.fault?.kind === "conflict" && isName(item.link || "");
   return html`<li class="item">
     <div class="item-head">
       <strong class="cut" title=${name}>${name}</strong>
@@ -26,7 +27,8 @@ export function Item({ item, known, choice, setChoice, leaveOut, close, isOpen }
     </div>
     <p class="muted" role="status">${what(known)}</p>
     ${error && html`<${ErrorText} error=${error} />`}
-    ${job?.fault && html`<p class="warn">${job.fault.error} You can add it anyway; the search then continues.</p>`}
+    ${job?.fault && html`<p class="warn">${job.fault.error}. ${isChanged ? "Ask its publisher over another way whether that is right." : "You can add it anyway; the search then continues."}</p>`}
+    ${isChanged && html`<p><button type="button" onClick=${accept}>Accept the other key</button></p>`}
     ${publication && html`<${Publication} found=${found} choice=${choice} setChoice=${setChoice} close=${close} />`}
     ${selected &&
     files?.length > 1 &&

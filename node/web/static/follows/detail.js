@@ -44,6 +44,8 @@ export function Detail({ follow: f, reload }) {
         ${f.current_dir && html`<div><dt>Its folder</dt><dd class="path mono">${format.name(f.current_dir)}</dd></div>`}
         <div><dt>Checked</dt><dd>every ${format.span(f.poll_s)}, more often just after a change</dd></div>
         <div><dt>Kept</dt><dd>${f.keep === 0 ? "only the current version" : `${format.plural(f.keep, "earlier version")} beside the current one`}</dd></div>
+        ${f.delegation_expires && html`<div><dt>Delegated</dt><dd>to ${format.plural(f.delegates.length, "other key")} until ${format.date(f.delegation_expires)}${new Date(f.delegation_expires) < Date.now() && html` <span class="badge">expired</span>`}</dd></div>`}
+        ${f.signed_by && html`<div><dt>Current version signed by</dt><dd class="mono">${f.signed_by}</dd></div>`}
         <div><dt>Link</dt><dd>${f.keep_alive ? "kept alive while its publisher is offline" : "not kept alive here"}</dd></div>
       </dl>
       <div class="copy-line"><input readonly class="mono" aria-label="Link" value=${f.link} onFocus=${(e) => e.target.select()} /><${CopyButton} text=${f.link} what="the link" title="Copy the link" /></div>

@@ -41,6 +41,7 @@ export function Detail({ publication: p, reload }) {
     <${ScopeNote} scope="admin" actions="publish, roll back or end" />
     ${job && html`<${JobProgress} job=${job} />`}
     <p>${p.ended ? "Its folder was" : "Its folder is"} <code class="path">${format.name(p.path)}</code>${p.watch_s ? `, which is checked for changes every ${format.span(p.watch_s)}` : ""}.</p>
+    ${p.master_key && html`<p>It is published under the link of another key, which has delegated it to the key ${format.name(p.name)}.</p>`}
     ${!p.ended && torrent && !torrent.complete && html`<p class="note">The daemon does not have all data of version ${newest.seq} any more. It downloads the rest from followers that have it: ${torrent.why || torrent.state}.</p>`}
     <${Share} publication=${p} />
     <section class="card" aria-labelledby="versions-title">

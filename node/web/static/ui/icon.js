@@ -5,6 +5,7 @@ const paths = {
   torrents: "M2 4h12M2 8h12M2 12h8",
   publications: "M8 14V7M8 7a3 3 0 1 0 0-.01M3.5 11.5a6 6 0 0 1 0-9M12.5 2.5a6 6 0 0 1 0 9",
   follows: "M3 13a10 10 0 0 0-10-10M3 3a10 10 0 0 1 10 10M3 7.5A5.5 5.5 0 0 1 8.5 13M3.5 12.5h.01",
+  pins: "M6 2h4v5l2.5 3h-9L6 7zM8 10v4.5",
   dht: "M8 3.5v9M3.5 8h9M4.5 4.5l7 7M11.5 4.5l-7 7M8 8h.01",
   doctor: "M1.5 8.5h3l2-5 3 9 2-4h3",
   settings: "M2 5h7M13 5h1M11 3v4M2 11h1M7 11h7M5 9v4",
