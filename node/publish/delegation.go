@@ -23,9 +23,6 @@ import (
 // and the master's statement is republished too. The newest statement is in the state directory
 // (package delegate), where the owner's own publications find it as well.
 
-// renewalNotice is how long before the expiry of a delegation the publisher is warned.
-const renewalNotice = 14 * 24 * time.Hour
-
 // checkDelegation returns an error if a delegation is not for this key and salt.
 func (c *Config) checkDelegation() error {
 	s := c.Delegation
@@ -145,16 +142,15 @@ func (p *Publication) learn(i dht.Item) {
 // mayPublish returns an error if the statement does not let this key publish. It warns if it
 // expires soon.
 func (p *Publication) mayPublish(j *delegation.Judge, own id.ID32) error {
-	const ask = "ask the owner of the publication for a new delegation file, and give it with --delegation"
 	if !slices.Contains(j.Keys(), own) {
-		return node.NewFault(node.FaultPermission, fmt.Errorf("the key %s no longer publishes under this link: the owner's newest statement does not name it", own), ask)
+		return node.NewFault(node.FaultPermission, fmt.Errorf("the key %s no longer publishes under this link: the owner's newest statement does not name it", own), delegate.AskOwner)
 	}
-	expiry := j.Statement().Expiry
-	switch left := time.Until(expiry); {
-	case left <= 0:
-		return node.NewFault(node.FaultPermission, fmt.Errorf("the delegation has expired at %s", expiry.UTC().Format("2006-01-02 15:04 MST")), ask)
-	case left < renewalNotice:
-		p.warn(node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expires at %s", expiry.UTC().Format("2006-01-02 15:04 MST")), ask))
+	expired, err := delegate.CheckExpiry(j.Statement().Expiry, time.Now())
+	if expired {
+		return err
+	}
+	if err != nil {
+		p.warn(err)
 	}
 	return nil
 }
@@ -239,10 +235,11 @@ func (k *statementKeeper) round(kept *delegate.Statement, newer *dht.Item) {
 	if newer != nil {
 		p.learn(*newer)
 	}
-	if now := time.Now(); now.Sub(k.warned) > 24*time.Hour && kept.Expiry.Sub(now) < renewalNotice {
-		k.warned = now
-		p.warn(node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expires at %s", kept.Expiry.UTC().Format("2006-01-02 15:04 MST")),
-			"ask the owner of the publication for a new delegation file, and give it with --delegation"))
+	if now := time.Now(); now.Sub(k.warned) > 24*time.Hour {
+		if _, err := delegate.CheckExpiry(kept.Expiry, now); err != nil {
+			k.warned = now
+			p.warn(err)
+		}
 	}
 	s, err := delegate.Open(p.publisher.node.StateDir()).Load(kept.Item.Key, kept.Item.Salt)
 	if err == nil && s != nil && s.Item.Seq > kept.Item.Seq {

@@ -1,5 +1,12 @@
 package view
 
+import (
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/magnet/mutable"
+)
+
 // Show describes the torrent of a link or a .torrent file. Fields that are unknown for a
 // link are left out.
 type Show struct {
@@ -53,6 +60,31 @@ type Publication struct {
 
 	Versions  []NamedVersion `json:"versions,omitempty"`  // that its item names, the newest first
 	Connected *int           `json:"connected,omitempty"` // peers to which the daemon that publishes it pushes new versions
+
+	SignedBy   string           `json:"signed_by,omitempty"` // the key of the newest version, if it is not the one in the link
+	Delegation *DelegationState `json:"delegation,omitempty"`
+}
+
+// DelegationState is the newest statement about who publishes besides the key in the link.
+type DelegationState struct {
+	Number  int64    `json:"statement"`          // its number; the next one needs a higher one
+	Nodes   int      `json:"statement_nodes"`    // DHT nodes that hold it
+	Keys    []string `json:"delegates"`          // keys that publish besides the one in the link
+	Expires string   `json:"delegation_expires"` // RFC 3339; later versions of these keys do not count
+}
+
+// DelegationStateOf returns the object of a statement.
+func DelegationStateOf(d *mutable.Delegation, number int64, nodes int) *DelegationState {
+	return &DelegationState{Number: number, Nodes: nodes, Keys: keyTexts(d.Keys), Expires: d.Expiry.UTC().Format(time.RFC3339)}
+}
+
+// keyTexts returns public keys in hexadecimal.
+func keyTexts(keys []id.ID32) []string {
+	list := []string{}
+	for _, key := range keys {
+		list = append(list, key.String())
+	}
+	return list
 }
 
 // Holder is a node that holds an item of the publication.

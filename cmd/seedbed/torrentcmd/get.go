@@ -17,12 +17,9 @@ import (
 	"seedbed/cmd/seedbed/session"
 	"seedbed/internal/option"
 	"seedbed/magnet"
-	"seedbed/magnet/delegation"
-	"seedbed/magnet/mutable"
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
-	"seedbed/node/view"
 )
 
 // Get returns the command get.
@@ -163,26 +160,15 @@ func versionFromDaemon(ctx context.Context, c *client.Client, arg string, seq in
 	if err != nil {
 		return "", err
 	}
-	g, err := c.GetItem(ctx, link.PublicKey.String(), string(link.Salt))
+	found, err := handover.WithDaemon(c).Newest(ctx, link)
 	if err != nil {
 		return "", err
 	}
-	l := view.Lookup(g.Lookup)
-	if err := handover.RequireAnswer(&l); err != nil {
-		return "", err
-	}
-	if g.Item == nil || g.Item.Seq == nil {
-		return "", errNotPublished
-	}
-	value, err := handover.ValueOf(g.Item)
+	newest, err := found.Version()
 	if err != nil {
 		return "", err
 	}
-	v, err := mutable.Read(link, value)
-	if err != nil {
-		return "", err
-	}
-	at, err := node.VersionAt(link, &delegation.Version{Version: v, Number: *g.Item.Seq}, seq)
+	at, err := node.VersionAt(link, &newest, seq)
 	if err != nil {
 		return "", err
 	}

@@ -3,48 +3,35 @@ package torrentcmd
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"time"
 
 	"seedbed/cmd/seedbed/app"
-	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
-	"seedbed/dht"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/magnet"
-	"seedbed/magnet/mutable"
 	"seedbed/node/api/client"
+	"seedbed/node/delegate"
 	"seedbed/node/view"
 )
 
 // publication is what the DHT knows about a publication.
 type publication struct {
 	view.Publication
-	value    bencode.Value // of the newest item; nil if none was found
-	sig      string        // of the newest item, in hexadecimal
+	value    bencode.Value // of the item of the newest version, or of the owner's item if it names none; nil if none was found
+	sig      string        // of this item, in hexadecimal
 	unsigned int           // nodes that returned an item that the key has not signed
 	flags    *versionFlags
 	count    func(ctx context.Context, infohash string) *view.Copies // asks for the copies of a version
+	daemon   *client.Client                                          // that is asked; or nil
 }
 
-// errNotPublished is the error if no DHT node has the item of a publication.
-var errNotPublished = exit.Fail(exit.NotFound, "DHT nodes drop an item two hours after the last publisher, or follower with --keep-alive, has stopped", errors.New("no DHT node returned an item of this key"))
-
-// showFromDHT prints a link with a key, and what the DHT knows about its publication.
-func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string, flags *versionFlags) error {
-	link, err := magnet.ParseBare(arg)
-	if err != nil {
-		return err
-	}
-	g, err := v.Get(ctx, dht.ItemTarget(link.PublicKey, link.Salt), link.Salt, nil, nil)
-	if err == nil {
-		err = v.RequireAnswer(&g.Report)
-	}
-	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: view.HoldersOf(&g)}, unsigned: g.Faults.Unsigned, flags: flags}
-	p.count = func(ctx context.Context, text string) *view.Copies {
+// copiesInDHT returns a function that asks the DHT for the copies of a version.
+func copiesInDHT(v *query.Visitor) func(ctx context.Context, infohash string) *view.Copies {
+	return func(ctx context.Context, text string) *view.Copies {
 		infohash, err := id.ParseHex(text)
 		if err != nil {
 			return nil
@@ -52,61 +39,34 @@ func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string, 
 		r, _ := v.GetPeers(ctx, infohash, true, nil)
 		return view.CopiesFound(&r)
 	}
-	if g.Item != nil {
-		p.value, p.sig, p.Seq = g.Item.Value, hex.EncodeToString(g.Item.Sig[:]), &g.Item.Seq
-	}
-	l := view.LookupOf(&g.Report)
-	return p.show(ctx, a, link, &l, err)
 }
 
-// showFromDaemon is like showFromDHT, but a daemon does the lookup.
-func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg string, flags *versionFlags) error {
-	link, err := magnet.ParseBare(arg)
-	if err != nil {
-		return err
-	}
-	g, err := c.GetItem(ctx, link.PublicKey.String(), string(link.Salt))
-	if err != nil {
-		return err
-	}
-	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: g.Holders}, unsigned: g.Rejected.Unsigned, flags: flags}
-	p.count = func(ctx context.Context, infohash string) *view.Copies {
+// copiesByDaemon returns a function that has a daemon ask for the copies of a version.
+func copiesByDaemon(c *client.Client) func(ctx context.Context, infohash string) *view.Copies {
+	return func(ctx context.Context, infohash string) *view.Copies {
 		found, err := c.FindPeers(ctx, infohash, true)
 		if err != nil || found.Lookup.Answered == 0 {
 			return nil
 		}
 		return view.CopiesOf(len(found.Addrs), found.Scrape)
 	}
-	if h, err := c.Publication(ctx, g.Lookup.Target); err == nil { // this daemon publishes it
-		p.Connected = h.Connected
-	}
-	if g.Item != nil {
-		if p.value, err = handover.ValueOf(g.Item); err != nil {
-			return err
-		}
-		p.sig, p.Seq = g.Item.Sig, g.Item.Seq
-	}
-	l := view.Lookup(g.Lookup)
-	return p.show(ctx, a, link, &l, handover.RequireAnswer(&l))
 }
 
-// show prints p. The result is failed, or an error if nothing is published.
-func (p *publication) show(ctx context.Context, a *app.App, link *magnet.Link, l *view.Lookup, failed error) error {
+// show prints a link with a key, and what the DHT knows about its publication.
+func (p *publication) show(ctx context.Context, a *app.App, f handover.Finder, arg string) error {
+	link, err := magnet.ParseBare(arg)
+	if err != nil {
+		return err
+	}
 	s := showLink(link)
 	s.note = nil
 	p.Head, p.Named = s.Head, s.Named
-	p.Target, p.Asked, p.Answered = l.Target, l.Asked, l.Answered
-	switch p.Found = p.value != nil; {
-	case p.Found:
-		p.Signature = "valid"
-		if v, err := mutable.Read(link, p.value); err == nil {
-			p.Current = v.InfoHash.String()
-			if p.Seq != nil {
-				p.Versions = view.NamedVersions(*p.Seq, &v)
-			}
+	found, failed := f.Newest(ctx, link)
+	p.fill(link, found)
+	if p.daemon != nil {
+		if h, err := p.daemon.Publication(ctx, p.Target); err == nil { // this daemon publishes it
+			p.Connected = h.Connected
 		}
-	case p.unsigned > 0:
-		p.Signature = "bad"
 	}
 	if p.flags.copies {
 		p.countCopies(ctx)
@@ -123,9 +83,39 @@ func (p *publication) show(ctx context.Context, a *app.App, link *magnet.Link, l
 		return err
 	}
 	if failed == nil && !p.Found {
-		return errNotPublished
+		return handover.ErrNoItem
 	}
 	return failed
+}
+
+// fill sets the fields from what was found.
+func (p *publication) fill(link *magnet.Link, found *handover.Newest) {
+	owner := found.Lookups[link.PublicKey]
+	p.Target, p.Asked, p.Answered, p.Forked = owner.Target.String(), owner.Asked, owner.Answered, owner.Forked
+	p.unsigned, p.Holders = owner.Faults.Unsigned, found.Holders[link.PublicKey]
+	if v, ok := found.Judge.Newest(); ok {
+		p.Found, p.Seq, p.Current = true, &v.Number, v.InfoHash.String()
+		p.Versions = view.NamedVersions(v.Number, &v.Version)
+		p.value, p.sig = v.Item.Value, hex.EncodeToString(v.Item.Sig[:])
+		if v.Item.Key != link.PublicKey {
+			of := found.Lookups[v.Item.Key]
+			p.SignedBy, p.Target, p.Forked, p.Holders = v.Item.Key.String(), of.Target.String(), of.Forked, found.Holders[v.Item.Key]
+		}
+	} else if i := owner.Item; i != nil {
+		p.Found, p.Seq, p.value, p.sig = true, &i.Seq, i.Value, hex.EncodeToString(i.Sig[:])
+	}
+	if p.Holders == nil {
+		p.Holders = []view.Holder{}
+	}
+	if d := found.Statement(); d != nil {
+		p.Delegation = view.DelegationStateOf(d, owner.Item.Seq, owner.Have)
+	}
+	switch {
+	case p.Found:
+		p.Signature = "valid"
+	case p.unsigned > 0:
+		p.Signature = "bad"
+	}
 }
 
 // countCopies asks for the copies of the newest versions.
@@ -155,6 +145,12 @@ func (p *publication) print(a *app.App, s *shown) error {
 			row("current", "not a torrent (BEP 46): %s", query.Render(p.value))
 		}
 		row("signature", "valid: %s", p.sig)
+		if p.SignedBy != "" {
+			row("signed by", "%s", p.SignedBy)
+		}
+	}
+	if p.Delegation != nil {
+		printDelegation(p.Delegation, row)
 	}
 	if p.Forked {
 		row("warning", "two different items are signed with this version number: the key is used in two places")
@@ -188,6 +184,25 @@ func (p *publication) print(a *app.App, s *shown) error {
 		}
 	}
 	return nil
+}
+
+// printDelegation prints who publishes besides the key in the link.
+func printDelegation(d *view.DelegationState, row func(label, format string, args ...any)) {
+	for _, key := range d.Keys {
+		row("publishes", "%s", key)
+	}
+	if len(d.Keys) == 0 {
+		row("publishes", "nobody but the owner")
+	}
+	expires, err := time.Parse(time.RFC3339, d.Expires)
+	if err != nil {
+		panic(err) // it was formatted here
+	}
+	row("until", "%s", expires.Local().Format("2006-01-02 15:04"))
+	row("statement", "number %d, stored on %s", d.Number, report.Plural(d.Nodes, "node"))
+	if _, err := delegate.CheckExpiry(expires, time.Now()); err != nil {
+		row("warning", "%s", err)
+	}
 }
 
 // copiesText says how many peers have a version.

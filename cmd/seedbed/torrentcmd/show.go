@@ -41,12 +41,14 @@ func Show(a *app.App) *cobra.Command {
 		},
 		Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
 			if v != nil {
-				return showFromDHT(ctx, a, v, args[0], &versions)
+				p := publication{flags: &versions, count: copiesInDHT(v)}
+				return p.show(ctx, a, handover.InDHT(v), args[0])
 			}
 			return showOffline(ctx, a, c, args[0])
 		},
 		Ask: func(ctx context.Context, d *client.Client, args []string) error {
-			return showFromDaemon(ctx, a, d, args[0], &versions)
+			p := publication{flags: &versions, count: copiesByDaemon(d), daemon: d}
+			return p.show(ctx, a, handover.WithDaemon(d), args[0])
 		},
 	}.Command(a, &cobra.Command{
 		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL|NAME|KEY",
