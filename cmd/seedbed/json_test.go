@@ -230,7 +230,7 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	o.run("", exit.OK, append(state, "key", "new", "site")...)
 	o.run("", exit.OK, append(state, "key", "list")...)
 	o.run("", exit.OK, append(state, "key", "new", "master")...)
-	o.run("", exit.OK, append(state, "key", "delegate", "master", "--to", strings.Repeat("8543d3e6", 8), "--first", "-o", in("delegation"))...)
+	o.run("", exit.OK, append(state, "key", "delegate", "master", "--to", strings.Repeat("8543d3e6", 8), "--first", "--no-dht", "-o", in("delegation"))...)
 	o.run("", exit.OK, "key", "show-delegation", in("delegation"))
 	o.run("", exit.OK, append(state, "publish", "--dns-record", "example.org", "--key", "site", "--resolver", dnstest.Start(t).Addr)...)
 	published := o.online("published", exit.OK, "publish", in("site"), "--key", "site")

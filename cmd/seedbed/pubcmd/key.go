@@ -32,7 +32,7 @@ update the link again: export it to a safe place.`,
 	var c app.Flags
 	c.AddState(cmd.PersistentFlags())
 	store := func() keys.Store { return keys.Open(c.State()) }
-	cmd.AddCommand(keyNew(a, store), keyList(a, store), keyExport(a, store), keyImport(a, store), keyDelegate(a, c.State), keyShowDelegation(a))
+	cmd.AddCommand(keyNew(a, store), keyList(a, store), keyExport(a, store), keyImport(a, store), keyDelegate(a), keyShowDelegation(a))
 	return cmd
 }
 

@@ -177,6 +177,9 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 	}
 	if p.statement != nil {
 		body.Delegation = string(p.statement.Append(nil))
+		if _, err := delegate.CheckExpiry(p.statement.Expiry, time.Now()); err != nil {
+			p.Warn(err)
+		}
 	}
 	if p.watch {
 		body.Watch = p.every.Seconds()
