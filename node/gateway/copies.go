@@ -11,10 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/dht"
 	"seedbed/internal/await"
 	"seedbed/internal/id"
-	"seedbed/internal/sealed"
 	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/tree"
 )
@@ -28,6 +29,12 @@ const (
 	// were not read for the longest time stop earlier.
 	pauseAfter = 10 * time.Minute
 	maxActive  = 64
+	// searchFor is how long the metadata of a version is searched when nobody waits for it.
+	searchFor = time.Minute
+	// maxCopies is how many copies are kept, and maxEntries how many files they may list. Each takes some
+	// hundred bytes of memory, though most are never fetched.
+	maxCopies  = 1024
+	maxEntries = 1 << 20
 	// removalPoll is how often it is checked whether a torrent that is being removed has gone.
 	removalPoll = 100 * time.Millisecond
 )
@@ -38,8 +45,9 @@ const (
 type copies struct {
 	node  *node.Node
 	dir   string
-	max   int64 // bytes of all
-	quota int64 // bytes of one
+	max   int64    // bytes of all
+	quota int64    // bytes of one publication, in all of its versions
+	peers []string // see Config.Peers
 	log   *slog.Logger
 
 	mu   sync.Mutex
@@ -48,10 +56,12 @@ type copies struct {
 	last []byte          // the record as it was saved
 }
 
-// held is a version that can be read.
+// held is a version that can be read, or whose metadata is being fetched.
 type held struct {
 	copies  *copies
 	torrent *node.Torrent
+	of      id.ID         // target of the publication
+	ready   chan struct{} // closed once tree is set
 	tree    *tree.Tree
 	isOwn   bool // a cache, not a torrent of the user
 
@@ -64,10 +74,7 @@ type held struct {
 
 // openCopies returns the copies in a folder, of which those of earlier runs are on record.
 func openCopies(cfg *Config) (*copies, error) {
-	c := &copies{node: cfg.Node, dir: cfg.Dir, max: cfg.CacheSize, quota: cmp.Or(cfg.Quota, cfg.CacheSize), log: cfg.Log, held: map[id.ID]*held{}}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
+	c := &copies{node: cfg.Node, dir: cfg.Dir, max: cfg.CacheSize, quota: cmp.Or(cfg.Quota, cfg.CacheSize), peers: cfg.Peers, log: cfg.Log, held: map[id.ID]*held{}}
 	var err error
 	if c.left, err = loadRecord(c.dir); err != nil {
 		return nil, err
@@ -75,49 +82,93 @@ func openCopies(cfg *Config) (*copies, error) {
 	return c, nil
 }
 
-// open returns the version that a link names, and waits for its metadata. secret is that of a
-// private publication.
-func (c *copies) open(ctx context.Context, link *magnet.Link, secret sealed.Secret, peers []string) (*held, error) {
-	ih := link.InfoHash
-	t, err := c.torrent(ctx, link, peers)
+// open returns the version that pin names of the publication l, and waits for its metadata. Files
+// that it has in common with before, which may be nil, are not fetched again.
+func (c *copies) open(ctx context.Context, pin, l *magnet.Link, before *held) (*held, error) {
+	h, err := c.hold(ctx, pin, l, before)
 	if err != nil {
 		return nil, err
 	}
+	done, ok := h.use()
+	if !ok {
+		return nil, node.ErrEnded
+	}
+	defer done()
+	if h.isReady() {
+		return h, nil
+	}
 	var files *tree.Tree
-	if secret.CanRead() {
-		files, err = tree.OpenSealed(ctx, t, secret.Keys())
+	if l.Secret.CanRead() {
+		files, err = tree.OpenSealed(ctx, h.torrent, l.Secret.Keys())
 	} else {
-		files, err = tree.Open(ctx, t)
+		files, err = tree.Open(ctx, h.torrent)
 	}
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !h.isReady() { // another request may have been faster
+		h.tree = files
+		close(h.ready)
+	}
+	return h, nil
+}
+
+// hold returns the version that pin names, whose torrent it adds if the node does not have it.
+func (c *copies) hold(ctx context.Context, pin, l *magnet.Link, before *held) (*held, error) {
+	ih := pin.InfoHash
+	t, isNew, err := c.torrent(ctx, node.Spec{Link: pin, Dir: c.folder(ih), All: true, Peers: c.peers, ReadAhead: readAhead, Cache: true,
+		Prepare: func(info *metainfo.Info) error { return c.reuse(ih, info, before) }})
+	if err != nil {
+		return nil, err
+	}
+	if isNew && before != nil {
+		before.torrent.PassPeers(t)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	h := c.held[ih]
 	if h == nil || h.torrent != t {
-		h = &held{copies: c, torrent: t, tree: files, isOwn: t.IsCache(), used: time.Now()}
+		h = &held{copies: c, torrent: t, of: dht.ItemTarget(l.PublicKey, l.Salt), ready: make(chan struct{}), isOwn: t.IsCache(), used: time.Now()}
 		c.held[ih] = h
 		delete(c.left, ih)
 	}
 	return h, nil
 }
 
-// torrent returns the torrent that a link names, and adds it if the node does not have it. It waits for one
-// that is being removed.
-func (c *copies) torrent(ctx context.Context, link *magnet.Link, peers []string) (*node.Torrent, error) {
+// torrent returns the torrent of a Spec, and adds it if the node does not have it. It waits for one that is
+// being removed.
+func (c *copies) torrent(ctx context.Context, spec node.Spec) (t *node.Torrent, isNew bool, err error) {
 	for {
-		if t := c.node.Torrent(link.InfoHash); t != nil {
-			return t, nil
+		if t := c.node.Torrent(spec.InfoHash()); t != nil {
+			return t, false, nil
 		}
-		t, err := c.node.Add(node.Spec{Link: link, Dir: c.folder(link.InfoHash), All: true, Peers: peers, ReadAhead: readAhead, Cache: true})
+		t, err := c.node.Add(spec)
 		if !errors.Is(err, node.ErrDuplicate) {
-			return t, err
+			return t, true, err
 		}
 		if err := await.Sleep(ctx, removalPoll); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
+}
+
+// isReady reports whether the files of the version are known.
+func (h *held) isReady() bool {
+	select {
+	case <-h.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// isReadable reports whether the version can still be read.
+func (h *held) isReadable() bool {
+	h.copies.mu.Lock()
+	defer h.copies.mu.Unlock()
+	return !h.hasGone()
 }
 
 func (c *copies) folder(ih id.ID) string { return filepath.Join(c.dir, ih.String()) }
@@ -163,13 +214,33 @@ func (h *held) hasGone() bool {
 	return h.isGone
 }
 
+// usage is what the copies take.
+type usage struct {
+	bytes   int64
+	entries int // files that are known, with data or without
+	copies  int
+}
+
+func (u *usage) add(s saved, h *held, sign int) {
+	u.bytes += int64(sign) * s.Size
+	u.copies += sign
+	if h != nil && h.isReady() {
+		u.entries += sign * h.tree.Len()
+	}
+}
+
+// exceeds reports whether something must be deleted.
+func (c *copies) exceeds(u usage) bool {
+	return u.bytes > c.max || u.entries > maxEntries || u.copies > maxCopies
+}
+
 // sweep deletes copies until the others fit, pauses those that are not read, and saves the record.
 func (c *copies) sweep(ctx context.Context, now time.Time) {
 	c.mu.Lock()
-	var own []*held // that nobody reads, those that were not read for the longest time first
-	var total int64
-	sizes := map[id.ID]saved{}
-	var replaced []id.ID
+	var idle []*held // that nobody reads, those that were not read for the longest time first
+	var total usage
+	sizes, of := map[id.ID]saved{}, map[id.ID]int64{} // of: bytes of each publication
+	var replaced, doomed []id.ID
 	active := 0
 	for ih, h := range c.held {
 		if h.hasGone() {
@@ -182,45 +253,51 @@ func (c *copies) sweep(ctx context.Context, now time.Time) {
 		if !h.isOwn {
 			continue
 		}
-		s := saved{Size: h.torrent.Snapshot().Have, Used: h.used.Unix()}
+		s := saved{Size: h.torrent.Snapshot().Have, Used: h.used.Unix(), Of: h.of.String()}
 		sizes[ih] = s
-		total += s.Size
+		of[h.of] += s.Size
+		total.add(s, h, 1)
 		if !h.isPaused {
 			active++
 		}
 		if h.users == 0 {
-			own = append(own, h)
+			idle = append(idle, h)
 		}
 	}
 	for ih, s := range c.left {
 		sizes[ih] = s
-		total += s.Size
+		of[s.of()] += s.Size
+		total.add(s, nil, 1)
 	}
-	slices.SortFunc(own, func(a, b *held) int { return a.used.Compare(b.used) })
-	var doomed []id.ID
+	slices.SortFunc(idle, func(a, b *held) int { return a.used.Compare(b.used) })
 	evict := func(ih id.ID) {
+		h := c.held[ih]
 		doomed = append(doomed, ih)
-		total -= sizes[ih].Size
+		total.add(sizes[ih], h, -1)
+		of[sizes[ih].of()] -= sizes[ih].Size
 		delete(sizes, ih)
 		delete(c.left, ih)
-		if h := c.held[ih]; h != nil {
+		if h != nil {
+			if !h.isPaused {
+				active--
+			}
 			h.isGone = true
 			delete(c.held, ih)
 		}
 	}
-	for _, h := range own { // a publication over its quota begins again
-		if ih := h.torrent.InfoHash(); sizes[ih].Size > c.quota {
-			evict(ih)
+	for _, h := range idle { // versions that were never found, and those of a publication over its quota
+		if !h.isReady() && now.Sub(h.used) >= searchFor || of[h.of] > c.quota {
+			evict(h.torrent.InfoHash())
 		}
 	}
-	for total > c.max {
-		ih, ok := c.oldest(own)
+	for c.exceeds(total) {
+		ih, ok := c.oldest(idle)
 		if !ok {
 			break // all are being read
 		}
 		evict(ih)
 	}
-	for _, h := range own {
+	for _, h := range idle {
 		if !h.isGone && !h.isPaused && (now.Sub(h.used) >= pauseAfter || active > maxActive) {
 			h.isPaused = true
 			active--
@@ -237,16 +314,16 @@ func (c *copies) sweep(ctx context.Context, now time.Time) {
 	c.save(sizes)
 }
 
-// oldest returns the copy that was not read for the longest time, of own and those of earlier runs. mu
+// oldest returns the copy that was not read for the longest time, of idle and those of earlier runs. mu
 // is held.
-func (c *copies) oldest(own []*held) (found id.ID, ok bool) {
+func (c *copies) oldest(idle []*held) (found id.ID, ok bool) {
 	var used int64
 	for ih, s := range c.left {
 		if !ok || s.Used < used {
 			found, used, ok = ih, s.Used, true
 		}
 	}
-	for _, h := range own {
+	for _, h := range idle {
 		if !h.isGone {
 			if !ok || h.used.Unix() < used {
 				return h.torrent.InfoHash(), true
@@ -260,7 +337,7 @@ func (c *copies) oldest(own []*held) (found id.ID, ok bool) {
 // delete deletes a copy: its torrent with all that the state directory has of it, and its files.
 func (c *copies) delete(ctx context.Context, ih id.ID) {
 	// The torrent of an earlier run is added for that; its metadata is in the state directory.
-	t, err := c.torrent(ctx, &magnet.Link{InfoHash: ih, HasInfoHash: true}, nil)
+	t, _, err := c.torrent(ctx, node.Spec{Link: &magnet.Link{InfoHash: ih, HasInfoHash: true}, Dir: c.folder(ih), All: true, ReadAhead: readAhead, Cache: true})
 	if err == nil && t.IsCache() {
 		if err = c.node.Remove(ctx, ih, true); err == nil {
 			err = t.Settled(ctx)

@@ -22,12 +22,14 @@ type Version struct {
 	InfoHash id.ID
 	Tree     *tree.Tree
 	MaxFile  int64 // larger files are not served, in bytes; 0: no limit
+	// Alone is the address of this version, whatever the newest one is.
+	Alone Address
 }
 
 // A Source finds the newest version of publications. Its errors are *Failure, or the cause of ctx.
 type Source interface {
-	// Newest returns the newest version of a publication that is known. The caller reads it until it
-	// calls done.
+	// Newest returns the newest version of a publication that is known, or the one that a.Number
+	// names. The caller reads it until it calls done.
 	Newest(ctx context.Context, a Address) (v *Version, done func(), err error)
 }
 
@@ -100,7 +102,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 		return
 	}
 	defer done()
-	answer := fileAnswer{h, v, client}
+	answer := fileAnswer{h, v, client, a.Number != 0}
 	w.Header().Set("X-Publication-Version", strconv.FormatInt(v.Seq, 10))
 	switch {
 	case isFolder:
@@ -110,7 +112,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 			return
 		}
 		if v.Tree.HasFolder(p) {
-			showFolder(w, r, v, p)
+			h.showFolder(w, r, v, p)
 			return
 		}
 	case v.Tree.HasFolder(p):
@@ -144,7 +146,11 @@ type fileAnswer struct {
 	*Handler
 	version *Version
 	client  netip.Prefix
+	isFixed bool // the address names this version
 }
+
+// immutable is the Cache-Control of a file at the address of one version (RFC 8246).
+const immutable = "public, max-age=31536000, immutable"
 
 // serve answers with a file. code is that of a whole file.
 func (a fileAnswer) serve(w http.ResponseWriter, r *http.Request, f tree.File, code int) {
@@ -175,6 +181,9 @@ func (a fileAnswer) serve(w http.ResponseWriter, r *http.Request, f tree.File, c
 		header.Set("Content-Type", kind)
 		if code == http.StatusOK {
 			header.Set("ETag", etag(f, packed != nil))
+			if a.isFixed {
+				header.Set("Cache-Control", immutable)
+			}
 		}
 		return c, nil
 	}}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,7 @@ func publication(t testing.TB, files map[string]string) *fakeSource {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.version = &Version{Seq: 7, InfoHash: id.ID{1, 2}, Tree: files2}
+	s.version = &Version{Seq: 7, InfoHash: id.ID{1, 2}, Tree: files2, Alone: Address{Key: testAddress.Key, Number: 7}}
 	return s
 }
 
@@ -358,6 +359,9 @@ func TestNamesInFoldersAreEscaped(t *testing.T) {
 	found := map[string]bool{}
 	for _, link := range links {
 		to, err := base.Parse(link)
+		if err == nil && to.Host == s.version.Alone.Host(LocalDomain)+":8010" {
+			continue
+		}
 		if err != nil || to.Host != "here.example" || to.Scheme != "http" {
 			t.Errorf("%q leads to %v, %v", link, to, err)
 			continue
@@ -431,5 +435,33 @@ func TestFailures(t *testing.T) {
 		if h := w.Header(); w.Code != 503 || h.Get("ETag") != "" || h.Get("Content-Encoding") != "" || h.Get("Accept-Ranges") != "" || h.Get("Vary") != "" || h.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("%s: %d, %v", target, w.Code, h)
 		}
+	}
+}
+
+// The files at the address of one version are cached for good; those at the address of the newest one,
+// pages that the gateway makes and errors are not.
+func TestOneVersionIsImmutable(t *testing.T) {
+	s := publication(t, website)
+	fixed := testAddress
+	fixed.Number = 7
+	at := "http://" + fixed.Host(LocalDomain)
+	for target, want := range map[string]string{at + "/style.css": immutable, at + "/": immutable, at + "/files/": "no-cache", at + "/nothing": "no-store", "/style.css": "no-cache"} {
+		w := ask(t, s, "GET", target)
+		if w.Header().Get("Cache-Control") != want {
+			t.Errorf("%s: %q", target, w.Header().Get("Cache-Control"))
+		}
+		if again := ask(t, s, "GET", target, "If-None-Match", w.Header().Get("ETag")); w.Code == 200 && w.Header().Get("ETag") != "" && (again.Code != 304 || again.Header().Get("Cache-Control") != want) {
+			t.Errorf("%s: %d, %v", target, again.Code, again.Header())
+		}
+	}
+	if !slices.Contains(s.asked, fixed) {
+		t.Errorf("%v was asked for", s.asked)
+	}
+	if w := ask(t, s, "GET", "/files/"); !strings.Contains(w.Body.String(), `href="http://`+fixed.Host(LocalDomain)+`:8010/files/"`) {
+		t.Errorf("no link to the version: %s", w.Body)
+	}
+	s.broken = errors.New("no peers")
+	if w := ask(t, s, "GET", at+"/style.css"); w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%d, %v", w.Code, w.Header())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"seedbed/internal/id"
@@ -29,7 +30,19 @@ type Address struct {
 	Key  id.ID32 // zero if Name is set
 	Salt string  // of the key; any bytes
 	Name string  // a DNS name in lower case, without a dot at the end; or ""
+	// Number, if not 0, names one version instead of the newest one. Name is "" then, because a name may
+	// lead to another key tomorrow.
+	Number int64
 }
+
+// newest returns the address of the newest version.
+func (a Address) newest() Address {
+	a.Number = 0
+	return a
+}
+
+// versionPrefix begins the label with the number of a version. It is not base32, and so no salt.
+const versionPrefix = "v-"
 
 // AddressOf returns the address of the publication that a link names.
 func AddressOf(l *magnet.Link) Address { return Address{Key: l.PublicKey, Salt: string(l.Salt)} }
@@ -40,6 +53,9 @@ func (a Address) Host(domain string) string {
 		return a.Name + "." + domain
 	}
 	var labels []string
+	if a.Number != 0 {
+		labels = append(labels, versionPrefix+strconv.FormatInt(a.Number, 10))
+	}
 	for salt := encoding.EncodeToString([]byte(a.Salt)); salt != ""; {
 		n := min(len(salt), maxLabel)
 		labels = append(labels, salt[:n])
@@ -86,16 +102,25 @@ func parseHost(host, domain string, names bool) (a Address, isOwn bool, err erro
 	return a, false, errHost
 }
 
-// parseLabels parses the part of a host before the domain: KEY, SALT.KEY, a DNS name, or a DNS name
-// in one label, in which "-" stands for a dot and "--" for a hyphen, because a certificate for
-// *.DOMAIN covers one label only.
+// parseLabels parses the part of a host before the domain: KEY, SALT.KEY, one of these after v-NUMBER, a
+// DNS name, or a DNS name in one label, in which "-" stands for a dot and "--" for a hyphen, because a
+// certificate for *.DOMAIN covers one label only.
 func parseLabels(s string) (Address, error) {
 	labels := strings.Split(s, ".")
 	last := len(labels) - 1
 	if len(labels[last]) == keyLabel {
 		if key, err := decode(labels[last]); err == nil {
-			salt, err := decode(strings.Join(labels[:last], ""))
-			a := Address{Key: id.ID32(key), Salt: string(salt)}
+			a := Address{Key: id.ID32(key)}
+			first := 0
+			if number, ok := strings.CutPrefix(labels[0], versionPrefix); ok {
+				a.Number, err = strconv.ParseInt(number, 10, 64)
+				if err != nil || a.Number < 1 {
+					return Address{}, errHost
+				}
+				first = 1
+			}
+			salt, err := decode(strings.Join(labels[first:last], ""))
+			a.Salt = string(salt)
 			// One publication has one host, so that it has one origin.
 			if err != nil || len(salt) > maxSalt || a.Host("") != s+"." {
 				return Address{}, errHost

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 // Every publication has one host, and the host leads to it.
 func TestHostsLeadToTheirPublication(t *testing.T) {
 	for _, a := range []Address{{Key: id.ID32{1}}, {Key: id.ID32{255, 31: 255}, Salt: "x"}, {Key: id.ID32{2}, Salt: strings.Repeat("\xff", 64)},
-		{Key: id.ID32{2}, Salt: strings.Repeat("\x00", 39)}, {Key: id.ID32{2}, Salt: strings.Repeat("\x00", 40)}, {Name: "example.org"}, {Name: "a-b.c--d.example"}} {
+		{Key: id.ID32{2}, Salt: strings.Repeat("\x00", 39)}, {Key: id.ID32{2}, Salt: strings.Repeat("\x00", 40)}, {Key: id.ID32{3}, Number: 7}, {Key: id.ID32{3}, Salt: "x", Number: math.MaxInt64}, {Name: "example.org"}, {Name: "a-b.c--d.example"}} {
 		for _, host := range []string{a.Host("localhost"), a.Host("localhost") + ":80", strings.ToUpper(a.Host("localhost")) + ".:8010"} {
 			got, isOwn, err := parseHost(host, "localhost", false)
 			if got != a || isOwn || err != nil {
@@ -52,7 +53,7 @@ func TestNamesByHost(t *testing.T) {
 // Hosts that are not valid name nothing, and none that is valid has a second form.
 func FuzzHost(f *testing.F) {
 	key := strings.Repeat("a", 51) + "q"
-	for _, s := range []string{"localhost", key + ".localhost", "mfrgg." + key + ".localhost:80", "example-org.localhost", "::1", "[::1]:1", "a..b.localhost", key + "." + key + ".localhost", "--.localhost", ".localhost", "\x00-a.localhost"} {
+	for _, s := range []string{"localhost", key + ".localhost", "mfrgg." + key + ".localhost:80", "example-org.localhost", "::1", "[::1]:1", "a..b.localhost", key + "." + key + ".localhost", "--.localhost", ".localhost", "v-7." + key + ".localhost", "v-07." + key + ".localhost", "v--7.mfrgg." + key + ".localhost", "v-7.localhost", "v-9223372036854775808." + key + ".localhost", "\x00-a.localhost"} {
 		f.Add(s, true)
 		f.Add(s, false)
 	}

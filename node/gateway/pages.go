@@ -59,7 +59,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{"shown": s
 {{define "entry"}}<tr><td><a href="{{.URL}}"><bdi>{{shown .Name}}</bdi>{{if .IsFolder}}/{{end}}</a></td><td>{{if .IsFolder}}{{.Files}} {{if eq .Files 1}}file{{else}}files{{end}}, {{end}}{{size .Size}}</td></tr>
 {{end}}
 {{define "end"}}</table>{{if gt .Last 1}}<nav>{{if gt .Page 1}}<a href="?page=1">First</a><a href="?page={{.Before}}">Previous</a>{{end}}<span class="m">Page {{.Page}} of {{.Last}}</span>{{if lt .Page .Last}}<a href="?page={{.After}}">Next</a><a href="?page={{.Last}}">Last</a>{{end}}</nav>{{end}}
-<footer>Version {{.Seq}} · {{.Total}} files, {{size .Size}} · infohash {{.InfoHash}}</footer></main></html>
+<footer><a href="{{.Alone}}">Version {{.Seq}}</a> · {{.Total}} files, {{size .Size}} · infohash {{.InfoHash}}</footer></main></html>
 {{end}}`))
 
 // shown returns a name as pages show it: without characters that control the text around them.
@@ -137,7 +137,7 @@ type listing struct {
 	Page, Before, After, Last int
 	Seq, Size                 int64
 	Total                     int
-	InfoHash                  string
+	InfoHash, Alone           string
 }
 
 // entry is a link to a file or folder.
@@ -148,13 +148,14 @@ type entry struct {
 
 // showFolder answers with a page of a folder: its folders first, then its files, by name. A page is
 // written while the entries are listed, so that it takes little memory.
-func showFolder(w http.ResponseWriter, r *http.Request, v *Version, folder string) {
+func (h *Handler) showFolder(w http.ResponseWriter, r *http.Request, v *Version, folder string) {
 	entries := 0
 	for range v.Tree.List(folder) {
 		entries++
 	}
 	l := listing{Name: v.Tree.Name(), Up: folder != "", Seq: v.Seq, Size: v.Tree.Size(), Total: v.Tree.Len(), InfoHash: v.InfoHash.String(),
-		Last: max(1, (entries+pageLength-1)/pageLength)}
+		Alone: h.clients.scheme(r) + v.Alone.Host(h.Domain) + portOf(r) + escapePath(folder, true),
+		Last:  max(1, (entries+pageLength-1)/pageLength)}
 	l.Page, _ = strconv.Atoi(r.URL.Query().Get("page")) // an invalid number is the first page
 	l.Page = min(max(l.Page, 1), l.Last)
 	l.Before, l.After = l.Page-1, l.Page+1

@@ -17,8 +17,15 @@ const recordName = "copies.json"
 
 // saved is what the record has of a copy.
 type saved struct {
-	Size int64 `json:"size"` // bytes that were fetched
-	Used int64 `json:"used"` // when it was last read; Unix seconds
+	Size int64  `json:"size"` // bytes that were fetched
+	Used int64  `json:"used"` // when it was last read; Unix seconds
+	Of   string `json:"of"`   // target of the publication, in hex
+}
+
+// of returns the target of the publication, which is zero in the record of an earlier version of seedbed.
+func (s saved) of() id.ID {
+	target, _ := id.ParseHex(s.Of)
+	return target
 }
 
 // loadRecord returns the copies of earlier runs in dir, which is created. Folders that are not in the

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"seedbed/magnet"
+)
+
+// earlier returns the version that a.Number names, if the newest item names it. It stays the same as long
+// as the publisher signs no other under the same number.
+func (l *Library) earlier(ctx context.Context, a Address) (*Version, func(), error) {
+	v, done, err := l.Newest(ctx, a.newest())
+	if err != nil {
+		return nil, nil, err
+	}
+	if v.Seq == a.Number {
+		return v, done, nil
+	}
+	defer done()
+	l.mu.Lock()
+	s := l.site(a.newest())
+	link, before := s.link, s.copy
+	var pin *magnet.Link
+	ok, isBusy := true, l.lookups >= maxLookups || s.newest == nil // its copy has just been deleted
+	if s.newest != nil {
+		pin, ok = s.newest.At(link, a.Number)
+	}
+	if ok && !isBusy {
+		l.lookups++
+		defer l.endLookup()
+	}
+	l.mu.Unlock()
+	switch {
+	case !ok:
+		return nil, nil, &Failure{Code: http.StatusNotFound, Title: "No such version", Text: fmt.Sprintf("The newest version is %d. It does not name version %d among the earlier ones.", v.Seq, a.Number)}
+	case isBusy:
+		return nil, nil, busy
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitFor)
+	defer cancel()
+	for {
+		c, err := l.copies.open(ctx, pin, link, before)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "No peer has this version",
+				Text: fmt.Sprintf("Version %d is one of the publication, but no peer that has it could be reached.", a.Number), Hint: "Publishers and followers may have deleted it."}
+		case err != nil:
+			return nil, nil, unavailable(err)
+		}
+		if done, ok := c.use(); ok {
+			return l.versionOf(c, link, a.Number), done, nil
+		}
+	}
+}
+
+func (l *Library) endLookup() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lookups--
+}
+
+// versionOf returns the version whose files c has.
+func (l *Library) versionOf(c *held, link *magnet.Link, number int64) *Version {
+	a := AddressOf(link)
+	a.Number = number
+	return &Version{Seq: number, InfoHash: c.torrent.InfoHash(), Tree: c.tree, MaxFile: c.maxFile(), Alone: a}
+}

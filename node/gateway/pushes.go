@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/node"
+)
+
+// inbox has the items that peers have pushed and that no lookup has seen yet: the newest of each key of
+// each site.
+type inbox struct {
+	arrived chan struct{} // has a buffer of one
+
+	mu    sync.Mutex
+	items map[*site]map[id.ID32]dht.Item
+}
+
+func newInbox() inbox {
+	return inbox{arrived: make(chan struct{}, 1), items: map[*site]map[id.ID32]dht.Item{}}
+}
+
+// put adds an item whose signature is valid. It returns at once.
+func (b *inbox) put(s *site, item dht.Item) {
+	b.mu.Lock()
+	if b.items[s] == nil {
+		b.items[s] = map[id.ID32]dht.Item{}
+	}
+	if old, ok := b.items[s][item.Key]; !ok || item.Seq > old.Seq {
+		b.items[s][item.Key] = item
+	}
+	b.mu.Unlock()
+	select {
+	case b.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the items, and removes them.
+func (b *inbox) take() map[*site]map[id.ID32]dht.Item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items = map[*site]map[id.ID32]dht.Item{}
+	return items
+}
+
+// deliver passes items that are pushed to the lookups of their sites, until the library ends.
+func (l *Library) deliver() {
+	for {
+		select {
+		case <-l.inbox.arrived:
+		case <-l.ctx.Done():
+			return
+		}
+		l.mu.Lock()
+		for s, items := range l.inbox.take() {
+			if s.isDropped {
+				continue
+			}
+			for key, item := range items {
+				if old, ok := s.arrived[key]; !ok || item.Seq > old.Seq {
+					s.arrived[key] = item
+				}
+			}
+			if s.interrupt != nil {
+				s.interrupt()
+			}
+			l.look(s)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// subscribe exchanges the items of the keys that publish s with the peers of a version that is about to be
+// opened, and of the one that is served. The newest items are sent to those that lack them.
+func (l *Library) subscribe(s *site, infohash id.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.isDropped {
+		return
+	}
+	keys := s.judge.Keys()
+	for key, sub := range s.subs {
+		if !slices.Contains(keys, key) {
+			sub.Close()
+			delete(s.subs, key)
+		}
+	}
+	torrents := []id.ID{infohash}
+	if s.version != nil && s.version.InfoHash != infohash {
+		torrents = append(torrents, s.version.InfoHash)
+	}
+	for _, key := range keys {
+		sub := s.subs[key]
+		if sub == nil {
+			sub = l.items.Subscribe(key, s.link.Salt, func(item dht.Item) { l.inbox.put(s, item) })
+			s.subs[key] = sub
+		}
+		sub.SetTorrents(torrents...)
+		if item, ok := s.judge.Item(key); ok {
+			sub.Push(node.ItemOf(s.link, item))
+		}
+	}
+}
+
+// unsubscribe ends the subscriptions of a site, whose name now leads to another publication.
+func (l *Library) unsubscribe(s *site) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, sub := range s.subs {
+		sub.Close()
+	}
+	clear(s.subs)
+}

@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/magnet"
+	"seedbed/magnet/delegation"
+	"seedbed/node"
+)
+
+// site is a publication that was asked for. Library.mu guards it.
+type site struct {
+	addr    Address
+	version *Version // the newest; nil if none is known
+	copy    *held    // of version
+	checked time.Time
+
+	failure error // of the last lookup
+	looking chan struct{}
+
+	arrived   map[id.ID32]dht.Item // by key: items that peers have pushed, for the next lookup
+	interrupt context.CancelFunc   // ends the wait of the lookup that runs; nil if none runs
+	subs      map[id.ID32]*node.ItemSubscription
+	isDropped bool // the library has forgotten it
+
+	link   *magnet.Link        // only the lookup that runs changes it
+	newest *delegation.Version // version, as its item has it
+
+	// Only the lookup that runs uses it.
+	judge *delegation.Judge // has seen all items of link that were found so far
+}
+
+// use returns the known version, which is read until done is called, or nil. Library.mu is held.
+func (s *site) use() (*Version, func()) {
+	if s.version == nil {
+		return nil, nil
+	}
+	done, ok := s.copy.use()
+	if !ok { // the copy was deleted, or the user has added the torrent
+		s.close()
+		return nil, nil
+	}
+	return s.version, done
+}
+
+// close forgets the version, which can no longer be read. Library.mu is held.
+func (s *site) close() { s.version, s.copy, s.newest, s.checked = nil, nil, nil, time.Time{} }
+
+// site returns the site with that address. mu is held.
+func (l *Library) site(a Address) *site {
+	s, ok := l.sites.Get(a)
+	if !ok {
+		s = &site{addr: a, arrived: map[id.ID32]dht.Item{}, subs: map[id.ID32]*node.ItemSubscription{}}
+		l.sites.Add(a, s)
+	}
+	return s
+}
+
+// drop ends the subscriptions of a site that is forgotten. mu is held.
+func (l *Library) drop(s *site) {
+	s.isDropped = true
+	for _, sub := range s.subs {
+		sub.Close()
+	}
+	clear(s.subs)
+}
+
+// look starts to look for a newer version of s, unless that is being done or too many lookups run. mu
+// is held.
+func (l *Library) look(s *site) {
+	if s.looking != nil || l.lookups >= maxLookups || l.ctx.Err() != nil {
+		return
+	}
+	s.looking = make(chan struct{})
+	l.lookups++
+	l.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(l.ctx, lookFor)
+		defer cancel()
+		for !l.attempt(ctx, s) {
+		}
+	})
+}
+
+// attempt looks for the newest version of s. It returns false if an item was pushed meanwhile, so that
+// another attempt is due.
+func (l *Library) attempt(ctx context.Context, s *site) (finished bool) {
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.mu.Lock()
+	pushed := s.arrived
+	s.arrived, s.interrupt = map[id.ID32]dht.Item{}, cancel
+	l.mu.Unlock()
+
+	v, err := l.find(wait, s, pushed)
+	l.mu.Lock()
+	known := s.version
+	l.mu.Unlock()
+	var opened *Version
+	var c *held
+	if err == nil && (known == nil || v.Number != known.Seq || v.InfoHash != known.InfoHash) {
+		opened, c, err = l.open(wait, s, v)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if opened != nil {
+		s.version, s.copy, s.newest = opened, c, v
+	}
+	if len(s.arrived) > 0 && ctx.Err() == nil {
+		return false
+	}
+	close(s.looking)
+	s.looking, s.interrupt, s.failure, s.checked = nil, nil, err, time.Now()
+	l.lookups--
+	return true
+}
