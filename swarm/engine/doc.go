@@ -17,8 +17,8 @@
 //	             │
 //	             │ calls                machine           its file       the engine's side of it
 //	             ├─ whom to dial ─────▶ book              candidates.go  engine.go, peer.go
-//	             │                                        bans.go, unproven.go,
-//	             │                                        punchable.go
+//	             │                                        dialing.go, bans.go,
+//	             │                                        unproven.go, punchable.go
 //	             ├─ hole punching ────▶ puncher           puncher.go     holepunch.go
 //	             ├─ new versions ─────▶ pusher            pusher.go      items.go
 //	             ├─ info dictionary ──▶ metadataPhase     metadata.go    ut_metadata.go

@@ -29,7 +29,7 @@ var machines = map[string]machine{
 	"blame":  {files: []string{"blame.go"}},
 	"choker": {files: []string{"choke.go", "merit.go", "stalled.go"}},
 	// Addresses of peers: candidates, bans, and the limits on unproven ones.
-	"book":     {files: []string{"candidates.go", "ownaddr.go", "network.go", "priority.go", "bans.go", "unproven.go", "punchable.go"}},
+	"book":     {files: []string{"candidates.go", "dialing.go", "ownaddr.go", "network.go", "priority.go", "bans.go", "unproven.go", "punchable.go"}},
 	"layers":   {files: []string{"layers.go"}},
 	"metadata": {files: []string{"metadata.go"}},
 	"requester": {
@@ -57,7 +57,7 @@ var machines = map[string]machine{
 }
 
 // vocabulary lists the files whose declarations every machine may use.
-var vocabulary = []string{"api.go"}
+var vocabulary = []string{"api.go", "events.go", "commands.go", "counts.go"}
 
 // Each machine refers only to its own files, its parts, the vocabulary and imports,
 // including fields and methods.
