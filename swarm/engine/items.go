@@ -7,16 +7,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-const (
-	// A complete torrent keeps connections to complete peers, over which nothing but new versions is
-	// sent: as many that we have dialed as make a random graph of any size connected, and more of the
-	// others.
-	maxDialedNeighbours   = 8
-	maxIncomingNeighbours = 64
-	// extensionWait is how long a connection is kept that may turn out to be one of these: until the
-	// extension handshake.
-	extensionWait = 10 * time.Second
-)
+// extensionWait is how long a connection is kept that may turn out to be one for new versions: until the
+// extension handshake.
+const extensionWait = 10 * time.Second
 
 // setPublications handles EvPublications. Peers that are connected learn that we support sb_item now,
 // or no longer.
@@ -133,18 +126,18 @@ func (e *Engine) keepsNeighbour(p *peer) bool {
 	case p.neighbour:
 		return true
 	}
-	limit := maxDialedNeighbours
-	if p.incoming {
-		limit = maxIncomingNeighbours
+	if p.incoming && e.hostNeighbours(p) >= maxHostNeighbours {
+		return false
 	}
-	p.neighbour = e.neighbours(p.incoming) < limit
+	p.neighbour = e.push.takePlace(p.incoming)
 	return p.neighbour
 }
 
-// neighbours counts the connections that keepsNeighbour keeps, by who has dialed.
-func (e *Engine) neighbours(incoming bool) (n int) {
-	for _, p := range e.peers {
-		if p.neighbour && !p.closing && p.incoming == incoming {
+// hostNeighbours counts the incoming connections of p's host that are kept.
+func (e *Engine) hostNeighbours(p *peer) (n int) {
+	host := banKey(p.addr)
+	for _, o := range e.peers {
+		if o.neighbour && o.incoming && !o.closing && banKey(o.addr) == host {
 			n++
 		}
 	}
@@ -154,7 +147,7 @@ func (e *Engine) neighbours(incoming bool) (n int) {
 // wantsNeighbours reports whether a complete torrent dials complete peers. Those that it is dialing may
 // become neighbours.
 func (e *Engine) wantsNeighbours() bool {
-	return e.push.isOn() && e.neighbours(false)+e.book.dialing < maxDialedNeighbours
+	return e.push.isOn() && e.push.dialed+e.book.dialing < maxDialedNeighbours
 }
 
 // Items counts the sb_item messages so far.

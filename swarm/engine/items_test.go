@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -275,6 +277,65 @@ func TestSeedsKeepNeighbours(t *testing.T) {
 	r.publish()
 	if closed(r.drain(), first) != FaultUseless {
 		t.Error("a connection was kept after the torrent had left the publication")
+	}
+}
+
+// One host takes few of the places for incoming connections.
+func TestOneHostTakesFewPlaces(t *testing.T) {
+	r := seeding(t, Config{}, 5)
+	r.publish(publicationOf(1, nil))
+	kept := 0
+	for port := range 3 * maxHostNeighbours {
+		c := r.follower(EvConnected{Incoming: true, Addr: netip.AddrPortFrom(addrOf(1).Addr(), uint16(1000+port))})
+		if closed(r.drain(), c) == FaultNone {
+			kept++
+		}
+	}
+	if kept != maxHostNeighbours {
+		t.Errorf("%d connections of one host are kept", kept)
+	}
+	if c := r.follower(EvConnected{Incoming: true, Addr: addrOf(2)}); closed(r.drain(), c) != FaultNone {
+		t.Error("a connection of another host is not kept")
+	}
+}
+
+// The counts of kept connections are those of the connections, however these end.
+func TestNeighboursAreCounted(t *testing.T) {
+	r := seeding(t, Config{MaxConns: 500}, 5)
+	rng := rand.New(rand.NewPCG(1, 2))
+	most := [2]int{}
+	for step := range 3000 {
+		r.publish(publicationOf(1, nil))
+		switch open := r.e.peers; {
+		case step%500 == 499:
+			r.publish()
+		case len(open) == 0 || rng.IntN(5) > 0:
+			r.follower(EvConnected{Incoming: rng.IntN(2) == 0})
+		default:
+			r.step(&EvClosed{Conn: open[rng.IntN(len(open))].conn, Fault: FaultReset})
+		}
+		for _, x := range of(r.drain(), CmdClose) {
+			if rng.IntN(2) == 0 { // otherwise the end of the connection is reported later
+				r.step(&EvClosed{Conn: x.Conn, Fault: x.Fault})
+			}
+		}
+		want := [2]int{}
+		for _, p := range r.e.peers {
+			if p.neighbour && !p.closing {
+				if p.incoming {
+					want[1]++
+				} else {
+					want[0]++
+				}
+			}
+		}
+		if got := [2]int{r.e.push.dialed, r.e.push.incoming}; got != want {
+			t.Fatalf("after step %d: %v kept connections, counted %v", step, want, got)
+		}
+		most = [2]int{max(most[0], want[0]), max(most[1], want[1])}
+	}
+	if most != [2]int{maxDialedNeighbours, maxIncomingNeighbours} {
+		t.Errorf("at most %v connections were kept", most)
 	}
 }
 

@@ -197,6 +197,9 @@ func (e *Engine) close(p *peer, f Fault) {
 
 // leaveSwarm removes p from the state of every machine and from all counts.
 func (e *Engine) leaveSwarm(p *peer) {
+	if p.neighbour {
+		e.push.freePlace(p.incoming)
+	}
 	e.meta.leave(&p.meta)
 	e.layer.leave(&p.layer)
 	e.stopAsking(p)

@@ -25,10 +25,22 @@ const (
 	// noisyItem is the number of useless messages that an item counts for if it is above that limit,
 	// of another publication, or old.
 	noisyItem = 64
+	// A complete torrent keeps connections to complete peers, over which nothing but new versions is
+	// sent: as many that we have dialed as make a random graph of any size connected, and more of the
+	// others.
+	maxDialedNeighbours   = 8
+	maxIncomingNeighbours = 64
+	// One host takes at most so many of the places of the others. Otherwise it could take all of them, so that
+	// nobody pushes anything to us.
+	maxHostNeighbours = 4
 )
 
 // pusher decides which items are sent to which peer, and which received ones are looked at.
-type pusher struct{ list []*pushed }
+type pusher struct {
+	list []*pushed
+	// The numbers of connections that are kept for new versions: those that we have dialed, and the others.
+	dialed, incoming int
+}
 
 // pushed is a publication and its newest item.
 type pushed struct {
@@ -62,6 +74,31 @@ const (
 	itemStale                      // it has no use
 	itemForeign                    // it is not of our publications
 )
+
+// takePlace reports whether one more connection may be kept for new versions, and counts it.
+func (s *pusher) takePlace(incoming bool) bool {
+	if incoming {
+		if s.incoming == maxIncomingNeighbours {
+			return false
+		}
+		s.incoming++
+		return true
+	}
+	if s.dialed == maxDialedNeighbours {
+		return false
+	}
+	s.dialed++
+	return true
+}
+
+// freePlace uncounts such a connection.
+func (s *pusher) freePlace(incoming bool) {
+	if incoming {
+		s.incoming--
+	} else {
+		s.dialed--
+	}
+}
 
 func (s *pusher) isOn() bool { return len(s.list) > 0 }
 
