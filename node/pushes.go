@@ -18,8 +18,9 @@ import (
 // checked. docs/push.md specifies the messages and their limits.
 
 // The signatures of pushed items that the node checks a second, after a burst. Each takes about 0.1 ms. A
-// peer that sends a forged one is banned, so only an attack from many addresses reaches the limit. Items
-// above it are dropped, and found by the next lookup.
+// peer that sends a forged one is banned, so only an attack from many addresses reaches the limit. One
+// publication takes at most half of them, or its publisher could hold up the others. Items above the limits are
+// dropped, and found by the next lookup.
 const (
 	itemChecks      = 100
 	itemChecksBurst = 400
@@ -40,6 +41,7 @@ type pushedItem struct {
 	key    [32]byte
 	salt   string
 	newest *wire.ItemMsg // nil if none is known; not modified
+	checks rate.Bucket
 	subs   []*ItemSubscription
 }
 
@@ -68,7 +70,7 @@ func (i *Items) Subscribe(key [32]byte, salt []byte, found func(dht.Item)) *Item
 	defer p.mu.Unlock()
 	x := p.items[s.target]
 	if x == nil {
-		x = &pushedItem{key: key, salt: string(salt)}
+		x = &pushedItem{key: key, salt: string(salt), checks: rate.NewBucket(p.n.now(), itemChecks/2, itemChecksBurst/2)}
 		p.items[s.target] = x
 	}
 	x.subs = append(x.subs, s)
@@ -211,7 +213,7 @@ func (p *pushes) admit(target id.ID, m *wire.ItemMsg) bool {
 	if x.newest != nil && (m.Seq < x.newest.Seq || m.IsSameVersion(x.newest)) {
 		return false // another peer was faster
 	}
-	if !p.checks.Take(p.n.now(), 1) {
+	if now := p.n.now(); !x.checks.Take(now, 1) || !p.checks.Take(now, 1) {
 		p.n.counters.itemsDropped.Add(1)
 		return false
 	}

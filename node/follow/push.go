@@ -4,10 +4,20 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/internal/rate"
 	"seedbed/node"
+)
+
+// Items that come in begin a download startRate times a second, after a burst of startBurst; only the newest counts.
+// Otherwise a publisher could make its followers load the DHT with lookups and announces of ever new torrents.
+const (
+	startRate  = 0.5
+	startBurst = 5
 )
 
 // pushes is what a follower exchanges with peers: the items of the keys that publish, of which there can be
@@ -18,8 +28,14 @@ type pushes struct {
 	mu      sync.Mutex
 	subs    map[id.ID32]*node.ItemSubscription // by key; only the goroutine of the follower changes it
 	waiting map[id.ID32]arrival                // the newest item of each key
+	isHeld  bool                               // they wait until startRate permits them
 
-	last dht.Item // that a peer has pushed and that counts; of the goroutine of the follower
+	// Of the goroutine of the follower:
+	last dht.Item // that a peer has pushed and that counts
+
+	began time.Time
+	pace  rate.Bucket // guarded by mu, as timer
+	timer *time.Timer // ends isHeld; nil before it is needed
 }
 
 // arrival is an item whose signature is valid.
@@ -29,7 +45,8 @@ type arrival struct {
 }
 
 func newPushes() pushes {
-	return pushes{arrived: make(chan struct{}, 1), subs: map[id.ID32]*node.ItemSubscription{}, waiting: map[id.ID32]arrival{}}
+	return pushes{arrived: make(chan struct{}, 1), subs: map[id.ID32]*node.ItemSubscription{}, waiting: map[id.ID32]arrival{},
+		began: time.Now(), pace: rate.NewBucket(0, startRate, startBurst)}
 }
 
 // put adds an item, unless a newer one of its key waits.
@@ -39,10 +56,42 @@ func (p *pushes) put(item dht.Item, isPushed bool) {
 		p.waiting[item.Key] = arrival{item, isPushed}
 	}
 	p.mu.Unlock()
+	p.signal()
+}
+
+func (p *pushes) signal() {
 	select {
 	case p.arrived <- struct{}{}:
 	default:
 	}
+}
+
+// mayTake reports whether items wait that may count now. If they may count only later, arrived says when.
+func (p *pushes) mayTake() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) == 0 || p.isHeld {
+		return false
+	}
+	now := mono.From(p.began, time.Now())
+	if p.pace.Take(now, 1) {
+		return true
+	}
+	p.isHeld = true
+	if wait := p.pace.Wait(now, 1); p.timer == nil {
+		p.timer = time.AfterFunc(wait, p.release)
+	} else {
+		p.timer.Reset(wait)
+	}
+	return false
+}
+
+// release ends isHeld.
+func (p *pushes) release() {
+	p.mu.Lock()
+	p.isHeld = false
+	p.mu.Unlock()
+	p.signal()
 }
 
 // take returns the items that wait, and removes them.
@@ -54,11 +103,11 @@ func (p *pushes) take() map[id.ID32]arrival {
 	return items
 }
 
-// isEmpty reports whether no item waits.
-func (p *pushes) isEmpty() bool {
+// isReady reports whether an item waits for the goroutine of the follower only.
+func (p *pushes) isReady() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.waiting) == 0
+	return len(p.waiting) > 0 && !p.isHeld
 }
 
 // takeArrivals lets the items that have come in count.
@@ -84,7 +133,7 @@ func (f *Follower) wasPushed(item *dht.Item) bool {
 // arrive handles an item that a peer has pushed. A poll, which can take a minute, ends for it.
 func (f *Follower) arrive(item dht.Item) {
 	f.pushes.put(item, true)
-	if cancel := f.cancelPoll.Load(); cancel != nil {
+	if cancel := f.cancelPoll.Load(); cancel != nil && f.pushes.isReady() {
 		(*cancel)()
 	}
 }
@@ -135,6 +184,9 @@ func (f *Follower) unsubscribe() {
 	p := &f.pushes
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	for _, s := range p.subs {
 		s.Close()
 	}

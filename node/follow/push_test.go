@@ -3,10 +3,13 @@ package follow
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"seedbed/dht"
+	"seedbed/internal/bencode"
 	"seedbed/internal/filetest"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
@@ -53,6 +56,39 @@ func TestVersionsArePushed(t *testing.T) {
 					t.Errorf("follower %d, version %d: pushed %v", i, e.Publication.Seq, e.Publication.Pushed)
 				}
 			}
+		}
+	})
+}
+
+// A publisher that publishes ever new versions does not make its followers look for all of them: the newest counts, after a burst
+// every two seconds. The follower goes on to ask the DHT in the meantime.
+func TestVersionsInQuickSuccessionAreSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 25 * ms})
+		nodetest.Ring(t, n, 6)
+		r := start(t, n, 1, nodetest.Boot(100))
+		f := r.follow(testKey(0), t.TempDir(), func(c *Config) { c.Poll = time.Second })
+		time.Sleep(time.Minute)
+		const last = 200
+		polls := f.Stats().Polls
+		for seq := int64(1); seq <= last; seq++ {
+			value := fmt.Sprintf("d2:ih20:%s%04de", strings.Repeat("x", 16), seq)
+			i, err := dht.SignItem(testKey(0), nil, seq, bencode.Value(value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.arrive(i)
+			time.Sleep(100 * ms)
+		}
+		time.Sleep(3 * time.Second)
+		found := r.Events(node.FoundVersion)
+		if k := len(found); k < 10 || k > startBurst+25/2 {
+			t.Errorf("looked for %d versions of %d in 23 s", k, last)
+		} else if seq := found[k-1].Publication.Seq; seq != last {
+			t.Errorf("the last version is %d", seq)
+		}
+		if k := f.Stats().Polls - polls; k < 5 {
+			t.Errorf("%d polls in the meantime", k)
 		}
 	})
 }

@@ -63,6 +63,9 @@ func (f *Follower) run() {
 		case <-f.ctx.Done():
 			return
 		case <-f.pushes.arrived:
+			if !f.pushes.mayTake() {
+				break
+			}
 			f.takeArrivals()
 			if f.advance() {
 				f.interval = f.quickInterval()
@@ -149,7 +152,7 @@ func (f *Follower) poll() time.Duration {
 	defer cancel()
 	f.cancelPoll.Store(&cancel)
 	defer f.cancelPoll.Store(nil)
-	if f.asking.Load() > 0 || !f.pushes.isEmpty() {
+	if f.asking.Load() > 0 || f.pushes.isReady() {
 		return 0 // they may have come too early for cancelPoll
 	}
 	f.cancelOnMove(ctx, cancel)
