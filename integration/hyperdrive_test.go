@@ -56,14 +56,32 @@ func startHyperdrive(t testing.TB, name string, settings map[string]any) *hyperd
 // wait returns the first event of this name and version.
 func (h *hyperdrive) wait(ctx context.Context, name string, version int64) (found hyperEvent) {
 	h.t.Helper()
-	h.until(ctx, "the event "+name, func() bool {
-		for _, e := range h.events {
-			if e.Event == name && e.Version == version {
-				found = e
-				return true
-			}
-		}
-		return false
+	h.until(ctx, "the event "+name, func() (ok bool) {
+		found, ok = h.find(name, version)
+		return ok
 	})
 	return found
+}
+
+// find returns the first event of this name and version so far. The lock of the process is held.
+func (h *hyperdrive) find(name string, version int64) (found hyperEvent, ok bool) {
+	for _, e := range h.events {
+		if e.Event == name && e.Version == version {
+			return e, true
+		}
+	}
+	return found, false
+}
+
+// within is like wait, but gives up when a time has come.
+func (h *hyperdrive) within(end time.Time, name string, version int64) (hyperEvent, bool) {
+	for {
+		h.mu.Lock()
+		e, ok := h.find(name, version)
+		h.mu.Unlock()
+		if ok || time.Now().After(end) {
+			return e, ok
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }

@@ -167,7 +167,7 @@ func TestPublications(t *testing.T) {
 }
 
 // resolved returns the folder to which current points.
-func resolved(t *testing.T, dir string) string {
+func resolved(t testing.TB, dir string) string {
 	t.Helper()
 	path, err := filepath.EvalSymlinks(filepath.Join(dir, "current"))
 	must(t, err)

@@ -19,6 +19,9 @@ const (
 	pushFollowers = 50
 	pushDirect    = 10
 	pushChanges   = 3
+	// hyperdriveTime is how long a follower of hyperdrive has for a version. 50 of its processes with their connections to
+	// each other can keep a busy machine from finishing in time.
+	hyperdriveTime = 2 * time.Minute
 )
 
 // A small change reaches 50 followers, of which the publisher is connected to ten: 95 % have adopted it within a second
@@ -28,11 +31,11 @@ const (
 func BenchmarkBarPush(b *testing.B) {
 	needNPM(b, missingHyperdrive())
 	const limit = 1000 // ms
-	ctx, cancel := context.WithTimeout(b.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Minute)
 	defer cancel()
 	for range b.N { // -benchtime 1x
-		theirs := pushHyperdrive(ctx, b)
 		ours := pushOurs(ctx, b)
+		theirs := pushHyperdrive(ctx, b)
 		for name, took := range map[string][]float64{"ours": ours, "hyperdrive": theirs} {
 			b.ReportMetric(percentile(took, 50), name+"-p50-ms")
 			b.ReportMetric(percentile(took, 95), name+"-p95-ms")
@@ -97,16 +100,25 @@ func pushHyperdrive(ctx context.Context, b *testing.B) (took []float64) {
 	for i := range pushFollowers {
 		followers = append(followers, startHyperdrive(b, fmt.Sprint("hyperdrive ", i), map[string]any{"role": "follower", "dir": b.TempDir(), "bootstrap": bootstrap, "key": ready.Key}))
 	}
-	for _, f := range followers {
-		f.wait(ctx, "adopted", ready.Version)
+	for end, i := time.Now().Add(hyperdriveTime), 0; i < len(followers); i++ {
+		followers[i].within(end, "adopted", ready.Version) // one that is late only joins later
 	}
 	settle(ctx)
 	for v := ready.Version + 1; v <= ready.Version+pushChanges; v++ {
 		fmt.Fprintln(p.in, "put")
 		put := p.wait(ctx, "put", v)
 		b.Logf("the publisher of hyperdrive has %d connections", put.Peers) // one or two more than it may, at times
+		end, missed := time.Now().Add(hyperdriveTime), 0
 		for _, f := range followers {
-			took = append(took, f.wait(ctx, "adopted", v).at().Sub(put.at()).Seconds()*1000)
+			if e, ok := f.within(end, "adopted", v); ok {
+				took = append(took, e.at().Sub(put.at()).Seconds()*1000)
+			} else {
+				missed++
+				took = append(took, hyperdriveTime.Seconds()*1000)
+			}
+		}
+		if missed > 0 {
+			b.Logf("%d followers of hyperdrive did not have version %d within %v, and count as if they had it then", missed, v, hyperdriveTime)
 		}
 		settle(ctx)
 	}
