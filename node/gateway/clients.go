@@ -5,10 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/time/rate"
 
 	"seedbed/internal/addrs"
 )
@@ -18,40 +14,17 @@ const (
 	// at once: pages with several hundred files are loaded without a wait.
 	clientRate  = 50
 	clientBurst = 1000
-	// maxClients is the number of clients that are told apart. One that is forgotten begins with a full burst.
-	maxClients = 8192
 )
 
-// clients limits the requests of each client of a public gateway.
+// clients finds out who sends a request, and how.
 type clients struct {
 	proxies []netip.Prefix // reverse proxies, whose X-Forwarded-For is trusted
-
-	mu      sync.Mutex
-	buckets *simplelru.LRU[netip.Prefix, *rate.Limiter]
-}
-
-func newClients(proxies []netip.Prefix) *clients {
-	c := &clients{proxies: proxies}
-	c.buckets, _ = simplelru.NewLRU[netip.Prefix, *rate.Limiter](maxClients, nil) // the size is valid
-	return c
-}
-
-// allows reports whether a client may send another request now.
-func (c *clients) allows(client netip.Prefix) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b, ok := c.buckets.Get(client)
-	if !ok {
-		b = rate.NewLimiter(clientRate, clientBurst)
-		c.buckets.Add(client, b)
-	}
-	return b.Allow()
 }
 
 // of returns the network of the client that sent a request. A trusted proxy appends the address from
 // which it got the request, so what stands before that, which the client may have written, does not
 // count.
-func (c *clients) of(r *http.Request) netip.Prefix {
+func (c clients) of(r *http.Request) netip.Prefix {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Prefix{}
@@ -68,12 +41,12 @@ func (c *clients) of(r *http.Request) netip.Prefix {
 	return addrs.ClientNet(addr)
 }
 
-func (c *clients) isProxy(a netip.Addr) bool {
+func (c clients) isProxy(a netip.Addr) bool {
 	return slices.ContainsFunc(c.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // scheme returns the scheme of the URL that the client requested.
-func (c *clients) scheme(r *http.Request) string {
+func (c clients) scheme(r *http.Request) string {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err == nil && c.isProxy(addrs.Host(from.Addr())) && r.Header.Get("X-Forwarded-Proto") == "https" {
 		return "https://"

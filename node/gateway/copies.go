@@ -115,6 +115,16 @@ func (c *copies) open(ctx context.Context, pin, l *magnet.Link, before *held) (*
 	return h, nil
 }
 
+// ready returns a version whose files are known, or nil.
+func (c *copies) ready(infohash id.ID) *held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.held[infohash]; h != nil && h.isReady() && !h.hasGone() {
+		return h
+	}
+	return nil
+}
+
 // hold returns the version that pin names, whose torrent it adds if the node does not have it.
 func (c *copies) hold(ctx context.Context, pin, l *magnet.Link, before *held) (*held, error) {
 	ih := pin.InfoHash

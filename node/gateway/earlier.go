@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 
 	"seedbed/magnet"
 )
 
 // earlier returns the version that a.Number names, if the newest item names it. It stays the same as long
 // as the publisher signs no other under the same number.
-func (l *Library) earlier(ctx context.Context, a Address) (*Version, func(), error) {
-	v, done, err := l.Newest(ctx, a.newest())
+func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (*Version, func(), error) {
+	v, done, err := l.Newest(ctx, a.newest(), client)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -24,21 +25,26 @@ func (l *Library) earlier(ctx context.Context, a Address) (*Version, func(), err
 	s := l.site(a.newest())
 	link, before := s.link, s.copy
 	var pin *magnet.Link
-	ok, isBusy := true, l.lookups >= maxLookups || s.newest == nil // its copy has just been deleted
+	ok := true
 	if s.newest != nil {
 		pin, ok = s.newest.At(link, a.Number)
-	}
-	if ok && !isBusy {
-		l.lookups++
-		defer l.endLookup()
 	}
 	l.mu.Unlock()
 	switch {
 	case !ok:
 		return nil, nil, &Failure{Code: http.StatusNotFound, Title: "No such version", Text: fmt.Sprintf("The newest version is %d. It does not name version %d among the earlier ones.", v.Seq, a.Number)}
-	case isBusy:
+	case pin == nil: // its copy has just been deleted
 		return nil, nil, busy
 	}
+	if c := l.copies.ready(pin.InfoHash); c != nil {
+		if done, ok := c.use(); ok {
+			return l.versionOf(c, link, a.Number), done, nil
+		}
+	}
+	if refused := l.admit(client); refused != nil {
+		return nil, nil, refused
+	}
+	defer l.lookups.give(client)
 	ctx, cancel := context.WithTimeout(ctx, waitFor)
 	defer cancel()
 	for {
@@ -54,12 +60,6 @@ func (l *Library) earlier(ctx context.Context, a Address) (*Version, func(), err
 			return l.versionOf(c, link, a.Number), done, nil
 		}
 	}
-}
-
-func (l *Library) endLookup() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lookups--
 }
 
 // versionOf returns the version whose files c has.

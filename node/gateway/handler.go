@@ -29,8 +29,8 @@ type Version struct {
 // A Source finds the newest version of publications. Its errors are *Failure, or the cause of ctx.
 type Source interface {
 	// Newest returns the newest version of a publication that is known, or the one that a.Number
-	// names. The caller reads it until it calls done.
-	Newest(ctx context.Context, a Address) (v *Version, done func(), err error)
+	// names. The caller reads it until it calls done. client is the network of the client.
+	Newest(ctx context.Context, a Address, client netip.Prefix) (v *Version, done func(), err error)
 }
 
 // maxReaders is how many files are served at a time. A browser reads six of each origin.
@@ -53,24 +53,30 @@ type HandlerConfig struct {
 // Handler serves publications. It is an http.Handler.
 type Handler struct {
 	HandlerConfig
-	clients *clients
-	gate    *stream.Gate
+	clients  clients
+	requests *buckets // of clients of a public gateway
+	gate     *stream.Gate
 }
 
 // NewHandler returns a Handler.
 func NewHandler(cfg HandlerConfig) *Handler {
-	return &Handler{HandlerConfig: cfg, clients: newClients(cfg.Proxies), gate: stream.NewGate(maxReaders)}
+	return &Handler{HandlerConfig: cfg, clients: clients{cfg.Proxies}, requests: newBuckets(clientRate, clientBurst), gate: stream.NewGate(maxReaders)}
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSandbox(w.Header())
 	client := h.clients.of(r)
-	if h.Public && !h.clients.allows(client) {
+	if h.Public && !h.requests.allow(client) {
 		showError(w, r, &problem{Code: http.StatusTooManyRequests, Retry: 1, Title: "Too many requests", Text: "Your network sends more requests than one client may."})
 		return
 	}
 	a, isOwn, err := parseHost(r.Host, h.Domain, h.Public)
+	hasBody := r.ContentLength != 0
+	if hasBody {
+		// The server would wait for the body before it answers, for as long as the client likes.
+		w.Header().Set("Connection", "close")
+	}
 	switch {
 	case err != nil:
 		showError(w, r, &problem{Code: http.StatusMisdirectedRequest, Title: "Not a publication",
@@ -78,6 +84,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		showError(w, r, &problem{Code: http.StatusMethodNotAllowed, Title: "Method not allowed", Text: "Files can only be read."})
+	case hasBody:
+		showError(w, r, &problem{Code: http.StatusBadRequest, Title: "Bad request", Text: "A request for a file has no content."})
 	case isOwn:
 		h.serveOwn(w, r)
 	default:
@@ -96,7 +104,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 		showError(w, r, notFound)
 		return
 	}
-	v, done, err := h.Source.Newest(r.Context(), a)
+	v, done, err := h.Source.Newest(r.Context(), a, client)
 	if err != nil {
 		showFailure(w, r, err)
 		return
@@ -158,6 +166,9 @@ func (a fileAnswer) serve(w http.ResponseWriter, r *http.Request, f tree.File, c
 		showError(w, r, &problem{Code: http.StatusInsufficientStorage, Title: "Too large",
 			Text: fmt.Sprintf("The file has %s. This gateway keeps at most %s of a publication.", sizeText(f.Size), sizeText(most))})
 		return
+	}
+	if r.Method == http.MethodHead { // RFC 9110, section 14.2: ranges are defined for GET only
+		r.Header.Del("Range")
 	}
 	out := w
 	if code != http.StatusOK {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -67,7 +68,7 @@ func publication(t testing.TB, files map[string]string) *fakeSource {
 	return s
 }
 
-func (s *fakeSource) Newest(_ context.Context, a Address) (*Version, func(), error) {
+func (s *fakeSource) Newest(_ context.Context, a Address, _ netip.Prefix) (*Version, func(), error) {
 	s.asked = append(s.asked, a)
 	if s.err != nil {
 		return nil, nil, s.err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -29,6 +30,10 @@ const (
 	staleWait = 3 * time.Second
 	// lookFor limits a lookup, with the metadata of the version. It goes on when no request waits.
 	lookFor = 2 * time.Minute
+	// lookupRate is how many lookups a second a client of a public gateway may cause, and lookupBurst how
+	// many at once: each sends about fifty queries to nodes of the DHT.
+	lookupRate  = 1
+	lookupBurst = 60
 	// maxSites is the number of publications that are remembered, and maxLookups that of lookups at a time.
 	maxSites   = 4096
 	maxLookups = 64
@@ -58,6 +63,8 @@ type Config struct {
 	// Private has the links to read the private publications that are served (docs/privacy.md).
 	// Their secrets are not part of any address.
 	Private []*magnet.Link
+
+	limitClients bool // for a public gateway
 }
 
 // Library finds the newest versions of publications, and keeps copies of what is read. It is a Source.
@@ -71,12 +78,13 @@ type Library struct {
 	tasks  sync.WaitGroup
 	remove func() // undoes OnClose
 
-	mu      sync.Mutex
-	sites   *simplelru.LRU[Address, *site]
-	lookups int // that run
+	mu    sync.Mutex
+	sites *simplelru.LRU[Address, *site]
 
-	known *known
-	inbox inbox
+	lookups *share   // that run
+	rates   *buckets // of lookups
+	known   *known
+	inbox   inbox
 }
 
 // OpenLibrary returns a Library. Close ends it, as does the end of the node.
@@ -91,7 +99,7 @@ func OpenLibrary(cfg Config) (*Library, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Library{cfg: cfg, items: items, inbox: newInbox()}
+	l := &Library{cfg: cfg, items: items, inbox: newInbox(), lookups: newShare(maxLookups), rates: newBuckets(lookupRate, lookupBurst)}
 	if l.copies, err = openCopies(&cfg); err != nil {
 		return nil, err
 	}
@@ -153,16 +161,16 @@ func (l *Library) end() {
 }
 
 // Newest implements Source.
-func (l *Library) Newest(ctx context.Context, a Address) (*Version, func(), error) {
+func (l *Library) Newest(ctx context.Context, a Address, client netip.Prefix) (*Version, func(), error) {
 	if a.Number != 0 {
-		return l.earlier(ctx, a)
+		return l.earlier(ctx, a, client)
 	}
 	if l.cfg.Allow != nil && !l.cfg.Allow(a) {
 		return nil, nil, &Failure{Code: http.StatusForbidden, Title: "Not served here", Text: "This gateway serves chosen publications only.", Hint: "Run seedbed gateway on your own machine to read any."}
 	}
 	deadline := time.Now().Add(waitFor)
 	for {
-		v, done, looking, err := l.tryNewest(a)
+		v, done, looking, err := l.tryNewest(a, client)
 		if v != nil || err != nil {
 			return v, done, err
 		}
@@ -186,11 +194,9 @@ func (l *Library) Newest(ctx context.Context, a Address) (*Version, func(), erro
 	}
 }
 
-var busy = &Failure{Code: http.StatusServiceUnavailable, Retry: 2, Title: "Busy", Text: "Too many publications are being looked for at this moment."}
-
 // tryNewest returns the newest version of a publication that is known, or why there is none, or the end
 // of the lookup to wait for. It starts a lookup if that is due.
-func (l *Library) tryNewest(a Address) (*Version, func(), <-chan struct{}, error) {
+func (l *Library) tryNewest(a Address, client netip.Prefix) (*Version, func(), <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.site(a)
@@ -199,16 +205,19 @@ func (l *Library) tryNewest(a Address) (*Version, func(), <-chan struct{}, error
 	if v == nil && s.failure != nil && age < failedFor {
 		return nil, nil, nil, s.failure
 	}
-	if v == nil || age >= freshFor {
-		l.look(s)
+	var refused *Failure
+	if (v == nil || age >= freshFor) && s.looking == nil {
+		if refused = l.admit(client); refused == nil {
+			l.look(s, client)
+		}
 	}
 	switch {
 	case v != nil && (age < staleAfter || s.looking == nil):
 		return v, done, nil, nil
 	case v != nil:
 		done()
-	case s.looking == nil:
-		return nil, nil, nil, busy
+	case refused != nil:
+		return nil, nil, nil, refused
 	}
 	return nil, nil, s.looking, nil
 }

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,12 +58,14 @@ func (p *publisher) publish(key byte, files map[string]int) (pub *publish.Public
 // read reads a file of the newest version.
 func read(t *testing.T, l *Library, a Address, path string) ([]byte, *Version, error) {
 	t.Helper()
-	v, done, err := l.Newest(t.Context(), a)
+	v, done, err := l.Newest(t.Context(), a, client)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer done()
-	f, err := v.Tree.Open(t.Context(), path)
+	ctx, cancel := context.WithTimeout(t.Context(), stallAfter)
+	defer cancel()
+	f, err := v.Tree.Open(ctx, path)
 	if err != nil {
 		return nil, v, err
 	}
@@ -265,3 +269,5 @@ func TestIdleCopiesPause(t *testing.T) {
 }
 
 const ms = time.Millisecond
+
+var client = netip.MustParsePrefix("127.0.0.1/32")

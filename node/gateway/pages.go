@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"seedbed/node/stream"
@@ -85,8 +86,9 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%.3g %cB", f, " kMGTP"[unit])
 }
 
-// page begins an HTML page.
+// page begins an HTML page, for which the client has as long as it may take no data of a file.
 func page(w http.ResponseWriter, csp string, code int) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stallAfter)) // the recorder of a test has none
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", csp)

@@ -51,7 +51,7 @@ func TestPrivatePublications(t *testing.T) {
 			}
 			return l
 		}
-		v, done, err := library(2, link).Newest(t.Context(), address)
+		v, done, err := library(2, link).Newest(t.Context(), address, client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestPrivatePublications(t *testing.T) {
 			t.Errorf("%d bytes of %s, %v", len(got), v.Tree.Name(), err)
 		}
 		var failure *Failure
-		if _, _, err := library(3).Newest(t.Context(), address); !errors.As(err, &failure) || failure.Code != http.StatusForbidden {
+		if _, _, err := library(3).Newest(t.Context(), address, client); !errors.As(err, &failure) || failure.Code != http.StatusForbidden {
 			t.Errorf("without the link: %v", err)
 		}
 	})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -68,7 +69,9 @@ func (l *Library) deliver() {
 			if s.interrupt != nil {
 				s.interrupt()
 			}
-			l.look(s)
+			if s.looking == nil && l.ctx.Err() == nil && l.lookups.take(netip.Prefix{}) {
+				l.look(s, netip.Prefix{})
+			}
 		}
 		l.mu.Unlock()
 	}

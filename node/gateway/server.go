@@ -68,18 +68,29 @@ func Open(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, node.NetworkFault(fmt.Errorf("cannot listen at %s: %w", cfg.Addr, err))
 	}
+	cfg.limitClients = cfg.Domain != ""
 	library, err := OpenLibrary(cfg.Config)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	s := &Server{domain: domain, library: library, listener: l, ended: make(chan error, 1)}
-	s.http = &http.Server{Handler: NewHandler(HandlerConfig{Source: library, Domain: domain, Public: cfg.Domain != "", Proxies: cfg.Proxies}),
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	go func() { s.ended <- s.http.Serve(netutil.LimitListener(l, maxConns)) }()
+	s.http = newHTTPServer(NewHandler(HandlerConfig{Source: library, Domain: domain, Public: cfg.Domain != "", Proxies: cfg.Proxies}))
+	conns := netutil.LimitListener(l, maxConns)
+	if cfg.Domain != "" {
+		conns = &sharedListener{l, newShare(maxConns), clients{cfg.Proxies}.isProxy}
+	}
+	go func() { s.ended <- s.http.Serve(conns) }()
 	return s, nil
 }
 
-// maxConns is the maximum number of connections of clients.
+// newHTTPServer returns a server that gives slow clients little time. A Handler limits how long an answer
+// may take, because a film takes as long as it is watched.
+func newHTTPServer(h *Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+}
+
+// maxConns is the maximum number of connections of clients. A public gateway shares them out.
 const maxConns = 4096
 
 // URL returns the URL of the gateway itself.

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"seedbed/dht"
@@ -68,15 +70,29 @@ func (l *Library) drop(s *site) {
 	clear(s.subs)
 }
 
-// look starts to look for a newer version of s, unless that is being done or too many lookups run. mu
-// is held.
-func (l *Library) look(s *site) {
-	if s.looking != nil || l.lookups >= maxLookups || l.ctx.Err() != nil {
-		return
+var (
+	busy    = &Failure{Code: http.StatusServiceUnavailable, Retry: 2, Title: "Busy", Text: "Too many publications are being looked for at this moment."}
+	tooMany = &Failure{Code: http.StatusTooManyRequests, Retry: 2, Title: "Too many publications", Text: "Your network asks for more publications than one client may."}
+)
+
+// admit takes a place for a lookup that a client causes, or returns why it may not cause one.
+func (l *Library) admit(client netip.Prefix) *Failure {
+	switch {
+	case l.ctx.Err() != nil:
+		return busy
+	case l.cfg.limitClients && !l.rates.allow(client):
+		return tooMany
+	case !l.lookups.take(client):
+		return busy
 	}
+	return nil
+}
+
+// look starts to look for a newer version of s. A place was taken for it. mu is held.
+func (l *Library) look(s *site, client netip.Prefix) {
 	s.looking = make(chan struct{})
-	l.lookups++
 	l.tasks.Go(func() {
+		defer l.lookups.give(client)
 		ctx, cancel := context.WithTimeout(l.ctx, lookFor)
 		defer cancel()
 		for !l.attempt(ctx, s) {
@@ -114,6 +130,5 @@ func (l *Library) attempt(ctx context.Context, s *site) (finished bool) {
 	}
 	close(s.looking)
 	s.looking, s.interrupt, s.failure, s.checked = nil, nil, err, time.Now()
-	l.lookups--
 	return true
 }

@@ -96,7 +96,7 @@ func TestARestartServesNothingOlder(t *testing.T) {
 		l := openLibrary(t, cfg)
 		began := time.Now()
 		for range 3 {
-			v, done, err := l.Newest(t.Context(), a)
+			v, done, err := l.Newest(t.Context(), a, client)
 			if err != nil || v.Seq != 2 {
 				t.Fatalf("%+v, %v", v, err)
 			}
@@ -156,14 +156,14 @@ func TestEarlierVersions(t *testing.T) {
 		}
 		time.Sleep(time.Minute) // the publisher gives the version up
 		var f *Failure
-		if _, _, err := l.Newest(t.Context(), at(2)); !errors.As(err, &f) || f.Code != 504 {
+		if _, _, err := l.Newest(t.Context(), at(2), client); !errors.As(err, &f) || f.Code != 504 {
 			t.Errorf("a version that nobody has: %v", err)
 		}
-		if _, _, err := l.Newest(t.Context(), at(4)); !errors.As(err, &f) || f.Code != 404 {
+		if _, _, err := l.Newest(t.Context(), at(4), client); !errors.As(err, &f) || f.Code != 404 {
 			t.Errorf("a version that does not exist: %v", err)
 		}
-		if l.lookups != 0 {
-			t.Errorf("%d lookups are counted", l.lookups)
+		if l.lookups.open != 0 {
+			t.Errorf("%d lookups are counted", l.lookups.open)
 		}
 	})
 }
