@@ -54,6 +54,8 @@ type copies struct {
 	held map[id.ID]*held
 	left map[id.ID]saved // of earlier runs, not opened yet
 	last []byte          // the record as it was saved
+	// usage is what the copies took at the last check.
+	usage usage
 }
 
 // held is a version that can be read, or whose metadata is being fetched.
@@ -314,6 +316,7 @@ func (c *copies) sweep(ctx context.Context, now time.Time) {
 			_ = h.torrent.Pause(ctx) // it is tried again when it was read again
 		}
 	}
+	c.usage = total
 	c.mu.Unlock()
 	for _, ih := range replaced {
 		c.discard(ih)

@@ -56,15 +56,22 @@ type Handler struct {
 	clients  clients
 	requests *buckets // of clients of a public gateway
 	gate     *stream.Gate
+	count    count
 }
 
 // NewHandler returns a Handler.
 func NewHandler(cfg HandlerConfig) *Handler {
-	return &Handler{HandlerConfig: cfg, clients: clients{cfg.Proxies}, requests: newBuckets(clientRate, clientBurst), gate: stream.NewGate(maxReaders)}
+	return &Handler{HandlerConfig: cfg, clients: clients{cfg.Proxies}, requests: newBuckets(clientRate, clientBurst), gate: stream.NewGate(maxReaders), count: count{codes: map[int]int64{}}}
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := counted{ResponseWriter: w}
+	defer h.count.add(&c) // also if the answer is cut off
+	h.serve(&c, r)
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	setSandbox(w.Header())
 	client := h.clients.of(r)
 	if h.Public && !h.requests.allow(client) {
@@ -116,7 +123,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 	case isFolder:
 		index := path.Join(p, "index.html")
 		if f, ok := v.Tree.Lookup(index); ok {
-			answer.serve(w, r, f, http.StatusOK)
+			answer.send(w, r, f, http.StatusOK)
 			return
 		}
 		if v.Tree.HasFolder(p) {
@@ -133,7 +140,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 		return
 	default:
 		if f, ok := v.Tree.Lookup(p); ok {
-			answer.serve(w, r, f, http.StatusOK)
+			answer.send(w, r, f, http.StatusOK)
 			return
 		}
 	}
@@ -141,7 +148,7 @@ func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Add
 		for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Match"} { // these are about the file
 			r.Header.Del(name)
 		}
-		answer.serve(w, r, f, http.StatusNotFound)
+		answer.send(w, r, f, http.StatusNotFound)
 		return
 	}
 	showError(w, r, notFound)
@@ -160,8 +167,8 @@ type fileAnswer struct {
 // immutable is the Cache-Control of a file at the address of one version (RFC 8246).
 const immutable = "public, max-age=31536000, immutable"
 
-// serve answers with a file. code is that of a whole file.
-func (a fileAnswer) serve(w http.ResponseWriter, r *http.Request, f tree.File, code int) {
+// send answers with a file. code is that of a whole file.
+func (a fileAnswer) send(w http.ResponseWriter, r *http.Request, f tree.File, code int) {
 	if most := a.version.MaxFile; most > 0 && f.Size > most {
 		showError(w, r, &problem{Code: http.StatusInsufficientStorage, Title: "Too large",
 			Text: fmt.Sprintf("The file has %s. This gateway keeps at most %s of a publication.", sizeText(f.Size), sizeText(most))})

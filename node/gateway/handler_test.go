@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -464,5 +465,18 @@ func TestOneVersionIsImmutable(t *testing.T) {
 	s.broken = errors.New("no peers")
 	if w := ask(t, s, "GET", at+"/style.css"); w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d, %v", w.Code, w.Header())
+	}
+}
+
+// Answers are counted by their status, and so are the bytes of files and pages.
+func TestAnswersAreCounted(t *testing.T) {
+	s := publication(t, website)
+	h := NewHandler(HandlerConfig{Source: s, Domain: LocalDomain})
+	for _, target := range []string{"/files/one", "/files/one", "/nothing", "/blog"} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://"+testAddress.Host(LocalDomain)+target, nil))
+	}
+	got := h.count.stats()
+	if want := map[int]int64{200: 2, 404: 1, 307: 1}; !maps.Equal(got.Requests, want) || got.Sent < int64(2*len(website["files/one"])+100) {
+		t.Errorf("%+v, want %v", got, want)
 	}
 }

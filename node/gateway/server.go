@@ -26,6 +26,7 @@ const DefaultAddr = "127.0.0.1:8010"
 type Server struct {
 	domain   string
 	library  *Library
+	handler  *Handler
 	listener net.Listener
 	http     *http.Server
 	ended    chan error
@@ -74,7 +75,8 @@ func Open(cfg ServerConfig) (*Server, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	s := &Server{domain: domain, library: library, listener: l, ended: make(chan error, 1)}
-	s.http = newHTTPServer(NewHandler(HandlerConfig{Source: library, Domain: domain, Public: cfg.Domain != "", Proxies: cfg.Proxies}))
+	s.handler = NewHandler(HandlerConfig{Source: library, Domain: domain, Public: cfg.Domain != "", Proxies: cfg.Proxies})
+	s.http = newHTTPServer(s.handler)
 	conns := netutil.LimitListener(l, maxConns)
 	if cfg.Domain != "" {
 		conns = &sharedListener{l, newShare(maxConns), clients{cfg.Proxies}.isProxy}

@@ -46,6 +46,13 @@ func (s *share) give(client netip.Prefix) {
 	}
 }
 
+// taken returns how many are taken.
+func (s *share) taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
 // maxClients is the number of clients that are told apart. One that is forgotten begins with a full burst.
 const maxClients = 8192
 

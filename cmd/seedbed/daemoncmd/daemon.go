@@ -165,7 +165,7 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 		defer a.ReloadOnHangup(d.Reload)()
 		rep.Watch(d.Node(), shows)
 		m.Watch(d)
-		publications, err := serveGateway(a, d, cfg, string(f.gateway))
+		publications, err := serveGateway(a, d, m, cfg, string(f.gateway))
 		if err == nil {
 			err = serve(ctx, a, d, f, sockets, m, publications)
 		}
@@ -232,7 +232,7 @@ func serveMetrics(a *app.App, m *metrics.Metrics, at string) (end func(), err er
 
 // serveGateway serves publications at an address until the node closes. It returns the URL of the
 // gateway, or "" if at is "".
-func serveGateway(a *app.App, d *daemon.Daemon, cfg node.Config, at string) (url string, err error) {
+func serveGateway(a *app.App, d *daemon.Daemon, m *metrics.Metrics, cfg node.Config, at string) (url string, err error) {
 	if at == "" {
 		return "", nil
 	}
@@ -246,6 +246,7 @@ func serveGateway(a *app.App, d *daemon.Daemon, cfg node.Config, at string) (url
 		_ = a.Put(&view.Serving{Addr: s.URL()}) // stdout may be closed: the daemon continues
 	}
 	a.Say("serving publications at %s", s.URL())
+	m.WatchGateway(s.Stats)
 	go func() {
 		if err := s.Run(n.Context()); err != nil {
 			a.Warn(fmt.Errorf("publications are not served any more: %w", err))

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"seedbed/node/gateway"
 )
 
 var update = flag.Bool("update", false, "rewrite the metrics in the manual")
@@ -54,6 +56,7 @@ func allMetrics(t *testing.T) []*dto.MetricFamily {
 	awaitLine(t, m.Scrape(), "seedbed_disk_free_bytes ")
 	get(t, m.Observe(http.NotFoundHandler()), "/")
 	m.registry.MustRegister(bootstrapNode(fixedStats(someStats())))
+	m.WatchGateway(func() gateway.Stats { return gateway.Stats{Requests: map[int]int64{200: 1}} })
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
