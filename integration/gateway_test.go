@@ -81,7 +81,8 @@ func TestGateway(t *testing.T) {
 	}
 	const images = 300
 	dir := makeWebsite(ctx, t, images, at(second, ""))
-	link := run(t, "10.8.60.1", entered(entries, "publish", dir, "--key", "site")...).wait(ctx, "published").Link
+	publisher := run(t, "10.8.60.1", entered(entries, "publish", dir, "--key", "site", "--watch", "--watch-every", "300ms")...)
+	link := publisher.wait(ctx, "published").Link
 
 	page := browse(t, ctx, at(link, ""))
 	page.until("the script", `document.querySelector("h1").textContent`, "it runs")
@@ -95,9 +96,11 @@ func TestGateway(t *testing.T) {
 	hostile.until("what a hostile script reaches", `document.getElementById("out").textContent`,
 		`{"fetch":"refused","opaque":"refused","image":"refused","gateway":"refused","worker":"refused","own":"reached","cookie":""}`)
 
+	curlAt := func(host, port, path string, args ...string) string {
+		return output(ctx, t, append([]string{"curl", "-sS", "--path-as-is", "--resolve", host + ":" + port + ":127.0.0.1", "-D", "-", "http://" + host + ":" + port + "/" + path}, args...)...)
+	}
 	curl := func(path string, args ...string) string {
-		host := publicationHost(t, link)
-		return output(ctx, t, append([]string{"curl", "-sS", "--path-as-is", "--resolve", host + ":" + gate.Port() + ":127.0.0.1", "-D", "-", at(link, path)}, args...)...)
+		return curlAt(publicationHost(t, link), gate.Port(), path, args...)
 	}
 	has := func(what, answer string, parts ...string) {
 		t.Helper()
@@ -122,6 +125,7 @@ func TestGateway(t *testing.T) {
 	has("a range beyond the end", curl("film.webm", "-r", fmt.Sprint(len(film), "-")), "416 ", fmt.Sprintf("Content-Range: bytes */%d", len(film)))
 	has("the end of the film", curl("film.webm", "-r", "-3", "-o", "/dev/null"), fmt.Sprintf("Content-Range: bytes %d-%d/%d", len(film)-3, len(film)-1, len(film)))
 	has("HEAD", curl("film.webm", "-I"), "200 OK", fmt.Sprintf("Content-Length: %d", len(film)))
+	has("HEAD with a range", curl("film.webm", "-I", "-r", "0-1"), "200 OK", fmt.Sprintf("Content-Length: %d", len(film)))
 	has("another method", curl("", "-X", "POST"), "405 ", "Allow: GET, HEAD")
 	has("compression", curl("style.css", "-H", "Accept-Encoding: gzip", "-o", "/dev/null"), "Content-Encoding: gzip", "Vary: Accept-Encoding", `-gzip"`)
 	has("a folder", curl("images"), "307 ", "Location: /images/")
@@ -130,6 +134,20 @@ func TestGateway(t *testing.T) {
 	has("a way out", curl("../../../etc/passwd"), "404 ")
 	has("an escaped way out", curl("%2e%2e/%2e%2e/etc/passwd"), "404 ")
 	has("another host", curl("", "-H", "Host: evil.example"), "421 ")
+
+	// A new version is shown by the same page, and an unchanged file is not sent again. The old one has an address.
+	must(t, os.WriteFile(filepath.Join(dir, "script.js"), []byte(`document.querySelector("h1").textContent = "the second"`), 0o644))
+	publisher.wait(ctx, "published", version(2))
+	poll(ctx, t, "the second version", func() bool { return strings.Contains(curl("script.js"), "the second") })
+	evaluate[string](page, `location.reload(), "reloaded"`)
+	page.until("the script of the second version", `document.querySelector("h1").textContent`, "the second")
+	has("a file that has not changed", curl("style.css", "-H", "If-None-Match: "+tag[1]), "304 Not Modified", "X-Publication-Version: 2")
+	has("the first version", curlAt("v-1."+publicationHost(t, link), gate.Port(), "script.js"), "200 OK", "Cache-Control: public, max-age=31536000, immutable", "X-Publication-Version: 1", "it runs")
+
+	d := run(t, "10.8.60.4", entered(entries, "daemon", "--gateway", "127.0.0.1:0", "--http", "off", "-d", t.TempDir(), "--state", t.TempDir())...)
+	served, err := url.Parse(d.wait(ctx, "serving").Addr)
+	must(t, err)
+	has("the gateway of a daemon", curlAt(publicationHost(t, link), served.Port(), "script.js"), "200 OK", "the second")
 
 	must(t, g.cmd.Process.Signal(interrupt))
 	g.ends(ctx, 0)
