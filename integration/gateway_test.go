@@ -7,6 +7,8 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -154,7 +156,8 @@ func TestGateway(t *testing.T) {
 }
 
 // A publication that nobody on this machine has read is painted within a second after its peers are found.
-// The time is that of the browser, from the navigation to the first contentful paint.
+// The time is that of the browser, from the navigation to the first contentful paint. The same folder from a
+// plain file server is measured beside it.
 func BenchmarkBarGateway(b *testing.B) {
 	takeBrowser(b)
 	needCommands(b, "ffmpeg", "curl")
@@ -164,9 +167,17 @@ func BenchmarkBarGateway(b *testing.B) {
 	entry := []string{endpoint("10.8.61.1")}
 	dir := makeWebsite(ctx, b, 300, "http://elsewhere.localhost/")
 	link := run(b, "10.8.61.1", entered([]string{endpoint("10.8.61.2")}, "publish", dir, "--key", "site")...).wait(ctx, "published").Link
+	plain := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer plain.Close()
+	paint := func(at string) float64 {
+		page := browse(b, ctx, at)
+		page.until("the first paint", `performance.getEntriesByName("first-contentful-paint").length`, "1")
+		return evaluate[float64](page, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
+	}
 	for range b.N { // -benchtime 1x
-		var paints []float64
+		var paints, plains []float64
 		for range barRuns {
+			plains = append(plains, paint(plain.URL))
 			g := run(b, "10.8.61.2", entered(entry, "gateway", "--http", "127.0.0.1:0")...)
 			gate, err := url.Parse(g.wait(ctx, "serving").Addr)
 			must(b, err)
@@ -175,13 +186,12 @@ func BenchmarkBarGateway(b *testing.B) {
 			poll(ctx, b, "the peers", func() bool { // only the metadata is fetched for what does not exist
 				return output(ctx, b, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--resolve", host+":"+gate.Port()+":127.0.0.1", at+"nothing") == "404"
 			})
-			page := browse(b, ctx, at)
-			page.until("the first paint", `performance.getEntriesByName("first-contentful-paint").length`, "1")
-			paints = append(paints, evaluate[float64](page, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+			paints = append(paints, paint(at))
 			must(b, g.cmd.Process.Signal(interrupt))
 			g.ends(ctx, 0)
 		}
 		b.ReportMetric(median(paints), "ms-to-paint")
+		b.ReportMetric(median(plains), "ms-to-paint-plain")
 		b.ReportMetric(limit, "limit")
 		b.ReportMetric(0, "ns/op")
 		if median(paints) > limit {
