@@ -92,7 +92,8 @@ func TestARestartServesNothingOlder(t *testing.T) {
 		if put, err := again.Put(t.Context(), *old.Item, nil); err != nil || put.Stored == 0 {
 			t.Fatal(put, err)
 		}
-		cfg.Node = nodetest.Start(t, other, 2, nodetest.Boot(100), nodetest.State(state)).Node
+		second := nodetest.Start(t, other, 2, nodetest.Boot(100), nodetest.State(state))
+		cfg.Node = second.Node
 		l := openLibrary(t, cfg)
 		began := time.Now()
 		for range 3 {
@@ -115,6 +116,15 @@ func TestARestartServesNothingOlder(t *testing.T) {
 			time.Sleep(2 * freshFor)
 			began = time.Now()
 		}
+		second.Close()
+
+		cfg.Node = nodetest.Start(t, simnet.New(88, simnet.Link{Delay: 20 * ms}), 2, nodetest.Boot(100), nodetest.State(state)).Node
+		began = time.Now()
+		v, done, err := openLibrary(t, cfg).Newest(t.Context(), a, client)
+		if err != nil || v.Seq != 2 || time.Since(began) > staleWait {
+			t.Fatalf("without the DHT: %+v, %v after %v", v, err, time.Since(began))
+		}
+		done()
 	})
 }
 
