@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -36,6 +37,7 @@ type fakeSource struct {
 	broken  error    // of every read
 	asked   []Address
 	reading int
+	mu      sync.Mutex
 }
 
 type brokenFile struct {
@@ -55,7 +57,9 @@ func publication(t testing.TB, files map[string]string) *fakeSource {
 		list = append(list, tree.File{Path: p, Size: int64(len(data)), Identity: hex.EncodeToString(sum[:8])})
 	}
 	files2, err := tree.New("the <site>", list, func(_ context.Context, i int) (tree.Reader, error) {
+		s.mu.Lock()
 		s.opened = append(s.opened, list[i].Path)
+		s.mu.Unlock()
 		m := memory{bytes.NewReader([]byte(files[list[i].Path]))}
 		if s.broken != nil {
 			return brokenFile{m, s.broken}, nil
@@ -70,12 +74,18 @@ func publication(t testing.TB, files map[string]string) *fakeSource {
 }
 
 func (s *fakeSource) Newest(_ context.Context, a Address, _ netip.Prefix) (*Version, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = append(s.asked, a)
 	if s.err != nil {
 		return nil, nil, s.err
 	}
 	s.reading++
-	return s.version, func() { s.reading-- }, nil
+	return s.version, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reading--
+	}, nil
 }
 
 var testAddress = Address{Key: id.ID32{1: 7, 31: 9}}

@@ -133,7 +133,8 @@ func TestEarlierVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(88, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
 		nodetest.Ring(t, n, 12)
-		pub, a, dir := newPublisher(t, n, 1).publish(1, map[string]int{"index.html": 3000})
+		p := newPublisher(t, n, 1)
+		pub, a, dir := p.publish(1, map[string]int{"index.html": 3000})
 		reader := nodetest.Start(t, n, 2, nodetest.Boot(100))
 		time.Sleep(10 * time.Second)
 		l := openLibrary(t, Config{Node: reader.Node, Dir: t.TempDir(), Allow: AllowList{a: true}.Allows})
@@ -161,10 +162,10 @@ func TestEarlierVersions(t *testing.T) {
 		if got, v, err := read(t, l, at(1), "index.html"); err != nil || v.Seq != 1 || v.Alone != at(1) || len(got) != 3000 {
 			t.Errorf("%.20q, %+v, %v", got, v, err)
 		}
-		if err := reader.Remove(t.Context(), second, true); err != nil {
+		if err := errors.Join(reader.Remove(t.Context(), second, true), p.node.Close(t.Context())); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Minute) // the publisher gives the version up
+		time.Sleep(time.Minute)
 		var f *Failure
 		if _, _, err := l.Newest(t.Context(), at(2), client); !errors.As(err, &f) || f.Code != 504 {
 			t.Errorf("a version that nobody has: %v", err)
