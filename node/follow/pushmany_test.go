@@ -81,7 +81,7 @@ func TestVersionsReachManyFollowers(t *testing.T) {
 			time.Sleep(time.Minute)
 			return took
 		}
-		const updates = 3
+		const updates = 5
 		var honest, attacked []time.Duration
 		for range updates {
 			honest = append(honest, update()...)
@@ -93,12 +93,13 @@ func TestVersionsReachManyFollowers(t *testing.T) {
 		}
 		stop()
 		before, after := p95(honest), p95(attacked)
-		t.Logf("p95 %v, with liars %v", before, after)
+		t.Logf("p95 %v, with liars %v; mean %v, with liars %v", before, after, mean(honest), mean(attacked))
 		if before > time.Second || after > time.Second {
 			t.Errorf("95 %% have a version after %v, with liars after %v", before, after)
 		}
-		if after > before*11/10 {
-			t.Errorf("liars slow the followers down from %v to %v", before, after)
+		// The percentile is a whole number of round trips, so that one more or less is above 10 %.
+		if mean(attacked) > mean(honest)*11/10 {
+			t.Errorf("liars slow the followers down from %v to %v", mean(honest), mean(attacked))
 		}
 		var counts engine.ItemCounts
 		for _, r := range rigs {
@@ -137,6 +138,13 @@ func TestVersionsReachManyFollowers(t *testing.T) {
 
 // p95 returns the 95th percentile.
 func p95(v []time.Duration) time.Duration { return slices.Sorted(slices.Values(v))[len(v)*95/100] }
+
+func mean(v []time.Duration) (sum time.Duration) {
+	for _, d := range v {
+		sum += d
+	}
+	return sum / time.Duration(len(v))
+}
 
 // startLiars connects a liar of each kind to every follower and the publisher, until stop is called.
 func startLiars(t *testing.T, n *simnet.Net, fs []*Follower, p *publish.Publication) (stop func()) {
