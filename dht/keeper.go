@@ -3,6 +3,7 @@ package dht
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,10 @@ type Keeper struct {
 	d      *DHT
 	wakeup chan struct{}
 
-	mu    sync.Mutex
-	items map[id.ID]*keptItem
+	mu sync.Mutex
+	// items has the items of each target in ascending order of their numbers, those with the same
+	// number in the order of the calls of Keep. The last one is republished.
+	items map[id.ID][]*keptItem
 	queue itemQueue
 	slots int // number of rounds that may start
 
@@ -54,21 +57,24 @@ type keptItem struct {
 	put    mono.Time // when it was last put at all of the closest nodes; 0: never
 	tries  int       // failed rounds in a row
 	index  int       // in the queue; -1: not in the queue
+	runs   bool      // a round runs
 	calls  sync.Mutex
 	over   bool // guarded by calls
 }
 
 // NewKeeper starts a Keeper without items. A node needs only one.
 func NewKeeper(d *DHT) *Keeper {
-	k := &Keeper{d: d, wakeup: make(chan struct{}, 1), items: make(map[id.ID]*keptItem), slots: keeperRounds}
+	k := &Keeper{d: d, wakeup: make(chan struct{}, 1), items: make(map[id.ID][]*keptItem), slots: keeperRounds}
 	d.spawn(k.run)
 	return k
 }
 
 // Keep republishes a signed item until stop is called. The first put starts at once, unless
 // justPut says that the item has just been put. report is called with the result of each
-// round. It may be nil, is not called after stop has returned, and must not call stop. An
-// item replaces an earlier one with the same target.
+// round. It may be nil, is not called after stop has returned, and must not call stop.
+//
+// Of several items with the same target, the one with the highest number is republished, and the
+// reports go to all that have this number. When it is stopped, the next one takes its place.
 func (k *Keeper) Keep(item Item, justPut bool, report func(RepublishReport, error)) (stop func()) {
 	c := &keptItem{item: item, report: report, index: -1}
 	now := k.d.now()
@@ -78,29 +84,53 @@ func (k *Keeper) Keep(item Item, justPut bool, report func(RepublishReport, erro
 	}
 	target := item.Target()
 	k.mu.Lock()
-	if was := k.items[target]; was != nil && was.index >= 0 {
-		heap.Remove(&k.queue, was.index)
+	list := k.items[target]
+	at := len(list)
+	for at > 0 && list[at-1].item.Seq > item.Seq {
+		at--
 	}
-	k.items[target] = c
-	heap.Push(&k.queue, c)
+	if at == len(list) && at > 0 {
+		k.unqueue(list[at-1])
+	}
+	k.items[target] = slices.Insert(list, at, c)
+	k.requeue(target)
 	k.mu.Unlock()
 	nudge(k.wakeup)
 	return func() {
 		k.mu.Lock()
-		if k.items[target] == c {
+		if list := slices.DeleteFunc(k.items[target], func(x *keptItem) bool { return x == c }); len(list) > 0 {
+			k.items[target] = list
+			k.requeue(target)
+		} else {
 			delete(k.items, target)
 		}
-		if c.index >= 0 {
-			heap.Remove(&k.queue, c.index)
-		}
+		k.unqueue(c)
 		k.mu.Unlock()
+		nudge(k.wakeup)
 		c.calls.Lock()
 		c.over = true
 		c.calls.Unlock()
 	}
 }
 
-// Len returns the number of items that are republished.
+// requeue puts the item of a target that is republished into the queue, unless it is there or its round
+// runs. mu is held.
+func (k *Keeper) requeue(target id.ID) {
+	if list := k.items[target]; len(list) > 0 {
+		if c := list[len(list)-1]; c.index < 0 && !c.runs {
+			heap.Push(&k.queue, c)
+		}
+	}
+}
+
+// unqueue removes an item from the queue. mu is held.
+func (k *Keeper) unqueue(c *keptItem) {
+	if c.index >= 0 {
+		heap.Remove(&k.queue, c.index)
+	}
+}
+
+// Len returns the number of targets whose items are republished.
 func (k *Keeper) Len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -148,6 +178,7 @@ func (k *Keeper) step(next *mono.Time) time.Duration {
 		return at.Sub(now)
 	}
 	c := heap.Pop(&k.queue).(*keptItem)
+	c.runs = true
 	k.slots--
 	*next = now.Add(k.spacing())
 	k.d.spawn(func() { k.round(c) })
@@ -178,15 +209,30 @@ func (k *Keeper) round(c *keptItem) {
 	if c.tries > 0 && began < k.retried {
 		wait, c.tries = firstRetry, 0
 	}
-	c.due = d.now().Add(wait)
-	if k.items[c.item.Target()] == c {
-		heap.Push(&k.queue, c)
+	c.due, c.runs = d.now().Add(wait), false
+	target := c.item.Target()
+	k.requeue(target)
+	var same []*keptItem
+	for _, x := range k.items[target] {
+		if x.item.Seq == c.item.Seq {
+			same = append(same, x)
+		}
 	}
 	k.mu.Unlock()
 	nudge(k.wakeup)
+	for _, x := range same {
+		if d.ctx.Err() != nil {
+			return
+		}
+		x.tell(r, err)
+	}
+}
+
+// tell calls report, unless the item is not kept any more.
+func (c *keptItem) tell(r RepublishReport, err error) {
 	c.calls.Lock()
 	defer c.calls.Unlock()
-	if !c.over && c.report != nil && d.ctx.Err() == nil {
+	if !c.over && c.report != nil {
 		c.report(r, err)
 	}
 }

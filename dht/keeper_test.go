@@ -129,6 +129,50 @@ func TestKeeperRepublishesAnItem(t *testing.T) {
 	})
 }
 
+// Two clients keep items of one target. The higher number is republished, whoever came first, and each
+// client can stop without ending the other one.
+func TestKeeperOfTwoClients(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it simulates seven hours; TestKeeperRepublishesAnItem runs the same goroutines")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(32, simnet.Link{Delay: 25 * ms})
+		nodes := realNodes(t, net, 0, 10)
+		time.Sleep(time.Minute)
+		k := NewKeeper(nodes[0])
+		first, second := signed(t, "", 1, "5:first"), signed(t, "", 2, "6:second")
+		target := first.Target()
+		var a, b, c rounds
+		stopA := k.Keep(first, false, a.add)
+		stopB := k.Keep(second, false, b.add)
+		stopC := k.Keep(second, true, c.add)
+		k.Keep(signed(t, "", 1, "5:older"), false, nil)()
+		time.Sleep(time.Hour)
+		if n := holders(nodes[1:], target, 2); n < 7 || k.Len() != 1 {
+			t.Errorf("%d of the 8 closest have the higher number; %d items are kept", n, k.Len())
+		}
+		fullB, _, _ := b.count()
+		fullC, _, _ := c.count()
+		if fullC == 0 || fullB == 0 {
+			t.Errorf("the clients of the same item were told of %d and %d rounds", fullB, fullC)
+		}
+		stopC()
+		time.Sleep(3 * time.Hour)
+		if n := holders(nodes[1:], target, 2); n < 7 {
+			t.Errorf("%d of the 8 closest have the item after one of its clients has stopped", n)
+		}
+		stopB()
+		time.Sleep(3 * time.Hour)
+		if n := holders(nodes[1:], target, 1); n < 7 {
+			t.Errorf("%d of the 8 closest have the lower number after the clients of the higher one have stopped", n)
+		}
+		stopA()
+		if k.Len() != 0 {
+			t.Errorf("%d items are kept", k.Len())
+		}
+	})
+}
+
 // Many items are republished within the keeper's share of the rate. If no node answers,
 // the keeper retries soon.
 func TestKeeperOfManyItems(t *testing.T) {

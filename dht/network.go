@@ -55,8 +55,8 @@ func (k *Keeper) Retry() {
 	now := k.d.now()
 	k.mu.Lock()
 	k.retried = now
-	for _, c := range k.items {
-		if c.tries > 0 && c.index >= 0 {
+	for _, list := range k.items {
+		if c := list[len(list)-1]; c.tries > 0 && c.index >= 0 {
 			c.tries, c.due = 0, now
 			heap.Fix(&k.queue, c.index)
 		}
