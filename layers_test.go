@@ -113,7 +113,7 @@ var packages = map[string]pkg{
 	"node/delegate": {layer: 7, owns: "statements by which a key is delegated"},
 	"node/publish":  {layer: 7, owns: "what is published under keys", peers: []string{"node/delegate"}},
 	// Its tests publish what is followed.
-	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/publish", "node/tree"}},
+	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/delegate", "node/publish", "node/tree"}},
 	"node/pins":   {layer: 7, owns: "content of others that is kept alive within quotas", peers: []string{"node/follow"}, testPeers: []string{"node/publish"}},
 	"node/keys":   {layer: 7, owns: "signing keys in files"},
 	"node/names":  {layer: 7, owns: "domain names of publications, and the keys that are pinned for them"},

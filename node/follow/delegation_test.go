@@ -18,6 +18,8 @@ import (
 	"seedbed/magnet/delegation"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
+	"seedbed/node/delegate"
+	"seedbed/node/publish"
 )
 
 func publicKey(key ed25519.PrivateKey) id.ID32 {
@@ -157,6 +159,40 @@ func TestDelegatedPublication(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if _, v, err := d.Resolve(t.Context(), keyLink(master)); err != nil || v.Number != 4 || v.Item.Key != publicKey(work) {
 			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+// A new statement reaches connected followers at once, long before they ask the DHT again.
+func TestStatementsArePushed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		master, work, home := testKey(0), testKey(1), testKey(2)
+		n := simnet.New(13, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 8)
+		sign := func(seq int64, keys ...ed25519.PrivateKey) *delegate.Statement {
+			d := mutable.Delegation{Expiry: time.Now().Add(time.Hour * 24 * 90).Truncate(time.Second)}
+			for _, k := range keys {
+				d.Keys = append(d.Keys, publicKey(k))
+			}
+			s, err := delegate.Sign(master, nil, seq, id.ID{}, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		w := start(t, n, 1, nodetest.Boot(100))
+		p := w.publishAs(publish.Config{Key: work, KeyName: "work", Path: nodetest.Site(t, 3), Delegation: sign(1, work, home)})
+		time.Sleep(time.Minute) // the statement is put
+		f := start(t, n, 2, nodetest.Boot(101)).follow(master, t.TempDir(), func(c *Config) { c.Poll = 12 * time.Hour })
+		becomes(t, f, 1)
+		time.Sleep(time.Minute)
+		polls := f.Stats().Polls
+		if err := p.Apply(t.Context(), publish.Config{Delegation: sign(2, work)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if d := f.Describe().Delegation; d == nil || len(d.Keys) != 1 || f.Seq() != 1 || f.Stats().Polls != polls {
+			t.Errorf("%+v, version %d after %d polls, %d before", d, f.Seq(), f.Stats().Polls, polls)
 		}
 	})
 }

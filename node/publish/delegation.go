@@ -178,8 +178,9 @@ func (p *Publication) othersConflict(f *found) error {
 		"use --overrule to continue from that version")
 }
 
-// keepStatement republishes the statement of the master key until stop is called. When a newer
-// one is in the DHT or in the state directory, it republishes that from the next round on.
+// keepStatement republishes the statement of the master key and pushes it to the connected followers
+// until stop is called. When a newer one is in the DHT or in the state directory, or comes from a peer, it takes
+// that.
 func (p *Publication) keepStatement() (stop func()) {
 	if p.folder.file.Master == "" {
 		return func() {}
@@ -192,15 +193,21 @@ func (p *Publication) keepStatement() (stop func()) {
 		p.warn(fmt.Errorf("the delegation is not republished: %w", err))
 		return func() {}
 	}
-	k := &statementKeeper{p: p, warned: time.Now()}
+	k := &statementKeeper{p: p, warned: time.Now(), look: make(chan *dht.Item, 1), done: make(chan struct{})}
+	k.pushes = p.publisher.items.Subscribe(s.Item.Key, s.Item.Salt, func(i dht.Item) { k.lookAgain(&i) })
+	k.pushes.SetTorrents(infohashes(p.torrent.Load(), nil)...)
 	k.keep(s)
+	p.publisher.wg.Go(k.run)
 	return k.close
 }
 
-// statementKeeper republishes the newest statement of a master key.
+// statementKeeper republishes and pushes the newest statement of a master key.
 type statementKeeper struct {
 	p      *Publication
-	warned time.Time // when the last warning about the expiry was due; of the rounds, which do not overlap
+	warned time.Time      // when the last warning about the expiry was due; of the rounds, which do not overlap
+	look   chan *dht.Item // a newer statement, or nil to look for one in the state directory
+	done   chan struct{}
+	pushes *node.ItemSubscription
 
 	mu     sync.Mutex // not held during a lookup, unlike making
 	kept   *delegate.Statement
@@ -208,7 +215,32 @@ type statementKeeper struct {
 	closed bool
 }
 
-// keep republishes s in place of an earlier statement.
+// run takes newer statements until close is called.
+func (k *statementKeeper) run() {
+	for {
+		select {
+		case newer := <-k.look:
+			if newer != nil {
+				k.p.learn(*newer)
+			}
+			if s, err := k.p.statement(); err == nil && s != nil {
+				k.keep(s)
+			}
+		case <-k.done:
+			return
+		}
+	}
+}
+
+// lookAgain makes run look for a newer statement. What it misses because run is busy is found in a later round.
+func (k *statementKeeper) lookAgain(newer *dht.Item) {
+	select {
+	case k.look <- newer:
+	default:
+	}
+}
+
+// keep republishes and pushes s in place of an earlier statement.
 func (k *statementKeeper) keep(s *delegate.Statement) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -220,31 +252,27 @@ func (k *statementKeeper) keep(s *delegate.Statement) {
 	}
 	k.kept = s
 	k.stop = k.p.publisher.items.Keep(s.Item, false, func(r dht.RepublishReport, _ error) { k.round(s, r.Newer) })
+	k.pushes.Push(s.Item)
 }
 
 func (k *statementKeeper) close() {
+	k.pushes.Close()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.closed = true
 	k.stop()
+	close(k.done)
 }
 
 // round handles the report of one round of the dht.Keeper in which kept was republished.
 func (k *statementKeeper) round(kept *delegate.Statement, newer *dht.Item) {
-	p := k.p
-	if newer != nil {
-		p.learn(*newer)
-	}
 	if now := time.Now(); now.Sub(k.warned) > 24*time.Hour {
 		if _, err := delegate.CheckExpiry(kept.Expiry, now); err != nil {
 			k.warned = now
-			p.warn(err)
+			k.p.warn(err)
 		}
 	}
-	s, err := delegate.Open(p.publisher.node.StateDir()).Load(kept.Item.Key, kept.Item.Salt)
-	if err == nil && s != nil && s.Item.Seq > kept.Item.Seq {
-		p.publisher.wg.Go(func() { k.keep(s) }) // a report must not stop its item
-	}
+	k.lookAgain(newer) // a report must not stop its item
 }
 
 // carried returns the statement that the owner's next version must repeat, because its item takes
