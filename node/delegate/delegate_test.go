@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,6 +97,9 @@ func TestStore(t *testing.T) {
 	if err != nil || st.Item.Seq != 4 || len(st.Keys) != 1 {
 		t.Fatal(st, err)
 	}
+	if list, err := s.List(); err != nil || len(list) != 2 || list[0].Item.Seq+list[1].Item.Seq != 5 {
+		t.Errorf("%v, %v", list, err)
+	}
 	path := s.path(st.Item.Target())
 	var damaged *node.DamagedError
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
@@ -103,11 +108,57 @@ func TestStore(t *testing.T) {
 	if _, err := s.Load(owner, nil); !errors.As(err, &damaged) || damaged.Path != path {
 		t.Error(err)
 	}
+	if list, err := s.List(); !errors.As(err, &damaged) || len(list) != 1 || list[0].Item.Seq != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
 	if err := os.Rename(filepath.Join(dir, "delegations", statement(t, 1, "other").Item.Target().String()), path); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Load(owner, nil); !errors.As(err, &damaged) {
 		t.Error(err)
+	}
+}
+
+// Of two statements with the same number that are signed at the same time in two processes, one is stored, and
+// the other one is an error.
+func TestTwoProcessesSign(t *testing.T) {
+	if dir := os.Getenv("DELEGATIONS"); dir != "" { // the other processes
+		var stored int
+		for seq := range int64(20) {
+			s := statement(t, seq+1, "", id.ID32{byte(os.Getpid()), byte(os.Getpid() >> 8)})
+			err := Open(dir).Save(s)
+			for node.KindOf(err) == node.FaultBusy {
+				err = Open(dir).Save(s)
+			}
+			if err == nil {
+				stored++
+			}
+		}
+		fmt.Printf("stored %d\n", stored)
+		return
+	}
+	dir, total := t.TempDir(), 0
+	var processes []*exec.Cmd
+	var outputs [3]bytes.Buffer
+	for i := range outputs {
+		c := exec.Command(os.Args[0], "-test.run", "^TestTwoProcessesSign$")
+		c.Env = append(os.Environ(), "DELEGATIONS="+dir)
+		c.Stdout = &outputs[i]
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		processes = append(processes, c)
+	}
+	for i, c := range processes {
+		var n int
+		err := c.Wait()
+		if _, e := fmt.Sscanf(outputs[i].String(), "stored %d", &n); err != nil || e != nil {
+			t.Fatalf("%v, %v: %s", err, e, &outputs[i])
+		}
+		total += n
+	}
+	if total != 20 {
+		t.Errorf("%d statements were stored for 20 numbers", total)
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
@@ -24,14 +26,21 @@ func (s Store) path(target id.ID) string { return filepath.Join(s.dir, target.St
 
 // Load returns the statement of the publication with a key and a salt, or nil if there is none.
 func (s Store) Load(key id.ID32, salt []byte) (*Statement, error) {
-	path := s.path(dht.ItemTarget(key, salt))
-	b, err := statefile.ReadMax(path, MaxFile)
+	st, err := s.read(dht.ItemTarget(key, salt))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	return st, err
+}
+
+// read reads the statement with a target. The error is a *node.DamagedError, which wraps
+// fs.ErrNotExist if there is none.
+func (s Store) read(target id.ID) (*Statement, error) {
+	path := s.path(target)
+	b, err := statefile.ReadMax(path, MaxFile)
 	var st *Statement
 	if err == nil {
-		if st, err = Parse(b); err == nil && (id.ID32(st.Item.Key) != key || string(st.Item.Salt) != string(salt)) {
+		if st, err = Parse(b); err == nil && st.Item.Target() != target {
 			err = errors.New("it is about another publication")
 		}
 	}
@@ -41,14 +50,63 @@ func (s Store) Load(key id.ID32, salt []byte) (*Statement, error) {
 	return st, nil
 }
 
-// saving orders the processes' goroutines that save; the number decides which statement stays.
+// saving orders the goroutines of this process that save, and the lock file those of other processes, so
+// that of two statements with the same number only one is stored.
 var saving sync.Mutex
+
+// List returns all stored statements, ordered by target. The error joins a *node.DamagedError for each file that
+// cannot be read; the others are returned nevertheless.
+func (s Store) List() (list []*Statement, err error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, e := range entries {
+		target, err := id.ParseHex(e.Name())
+		if err != nil { // the lock, or a temporary file
+			continue
+		}
+		st, err := s.read(target)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list = append(list, st)
+	}
+	return list, errors.Join(errs...)
+}
+
+// Save tries this often, with this pause, if another process saves.
+const (
+	saveTries = 100
+	savePause = 20 * time.Millisecond
+)
+
+// lock takes the lock of the folder, which another process holds for a moment only.
+func (s Store) lock() (lock *statefile.Lock, err error) {
+	for range saveTries {
+		if lock, err = statefile.LockFolder(s.dir); !errors.Is(err, statefile.ErrLocked) {
+			return lock, err
+		}
+		time.Sleep(savePause)
+	}
+	return nil, node.NewFault(node.FaultBusy, fmt.Errorf("%s: %w", s.dir, err), "run the command again when the other seedbed process has stored its delegation")
+}
 
 // Save stores a statement. It refuses one that is older than the stored one, or that has its number
 // and says something else. A statement that is stored already is no error.
-func (s Store) Save(st *Statement) error {
+func (s Store) Save(st *Statement) (err error) {
 	saving.Lock()
 	defer saving.Unlock()
+	lock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	was, err := s.Load(st.Item.Key, st.Item.Salt)
 	if err != nil {
 		return err
@@ -64,9 +122,6 @@ func (s Store) Save(st *Statement) error {
 		case was.Item.Seq == st.Item.Seq:
 			return nil
 		}
-	}
-	if err := statefile.MkdirAll(s.dir); err != nil {
-		return err
 	}
 	return statefile.WriteSync(s.path(st.Item.Target()), st.Append(nil))
 }

@@ -120,6 +120,21 @@ type Key struct {
 	Head
 	Name      string `json:"name"`
 	PublicKey string `json:"public_key"`
+
+	Delegations []KeyDelegation `json:"delegations,omitempty"` // that this machine knows, and that are by the key or name it
+}
+
+// KeyDelegation is the newest known statement of a publication, beside a key that signs it or is named by it.
+type KeyDelegation struct {
+	Link    string   `json:"link"`
+	Number  int64    `json:"statement"`
+	Keys    []string `json:"delegates"`
+	Expires string   `json:"delegation_expires"` // RFC 3339
+}
+
+// KeyDelegationOf returns the object of a statement.
+func KeyDelegationOf(link string, d *mutable.Delegation, number int64) KeyDelegation {
+	return KeyDelegation{Link: link, Number: number, Keys: keyTexts(d.Keys), Expires: d.Expiry.UTC().Format(time.RFC3339)}
 }
 
 // DNSRecord is the TXT record that makes a domain the name of a publication.

@@ -2,17 +2,20 @@ package pubcmd
 
 import (
 	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/id"
 	"seedbed/internal/userfile"
+	"seedbed/node/delegate"
 	"seedbed/node/keys"
 	"seedbed/node/view"
 )
@@ -32,18 +35,43 @@ update the link again: export it to a safe place.`,
 	var c app.Flags
 	c.AddState(cmd.PersistentFlags())
 	store := func() keys.Store { return keys.Open(c.State()) }
-	cmd.AddCommand(keyNew(a, store), keyList(a, store), keyExport(a, store), keyImport(a, store), keyDelegate(a), keyShowDelegation(a))
+	cmd.AddCommand(keyNew(a, store), keyList(a, store, c.State), keyExport(a, store), keyImport(a, store), keyDelegate(a), keyShowDelegation(a))
 	return cmd
 }
 
-// showKey prints a key's name and public key.
-func showKey(a *app.App, name string, key ed25519.PrivateKey) error {
-	public := hex.EncodeToString(key.Public().(ed25519.PublicKey))
+// showKey prints a key's name and public key, and which of the statements are by the key or name it.
+func showKey(a *app.App, name string, key ed25519.PrivateKey, statements []*delegate.Statement) error {
+	public := id.ID32(key.Public().(ed25519.PublicKey))
+	statements = slices.DeleteFunc(slices.Clone(statements), func(s *delegate.Statement) bool {
+		return s.Item.Key != public && !slices.Contains(s.Keys, public)
+	})
 	if a.JSON {
-		return a.Put(&view.Key{Name: name, PublicKey: public})
+		o := &view.Key{Name: name, PublicKey: public.String()}
+		for _, s := range statements {
+			o.Delegations = append(o.Delegations, view.KeyDelegationOf(s.Link("").String(), &s.Delegation, s.Item.Seq))
+		}
+		return a.Put(o)
 	}
 	a.Result("%s  %s", public, name)
+	for _, s := range statements {
+		if s.Item.Key == public {
+			a.Say("  delegated to %s, until %s%s", report.Plural(len(s.Keys), "key"), s.Expiry.Local().Format("2006-01-02 15:04"), saltText(s.Item.Salt))
+		} else {
+			a.Say("  publishes under %s until %s", report.Exact(s.Link("").String()), s.Expiry.Local().Format("2006-01-02 15:04"))
+		}
+		if _, err := delegate.CheckExpiry(s.Expiry, time.Now()); err != nil {
+			a.Warn(fmt.Errorf("%s: %w", name, err))
+		}
+	}
 	return nil
+}
+
+// saltText returns a salt as the end of a line, or "".
+func saltText(salt []byte) string {
+	if len(salt) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (salt %q)", salt)
 }
 
 func keyNew(a *app.App, store func() keys.Store) *cobra.Command {
@@ -56,26 +84,26 @@ func keyNew(a *app.App, store func() keys.Store) *cobra.Command {
 			if err := store().Save(args[0], key); err != nil {
 				return err
 			}
-			return showKey(a, args[0], key)
+			return showKey(a, args[0], key, nil)
 		},
 	}
 }
 
-func keyList(a *app.App, store func() keys.Store) *cobra.Command {
+func keyList(a *app.App, store func() keys.Store, state func() string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the keys: public key and name",
+		Short: "List the keys: public key, name and delegations",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			names, err := store().List()
 			if err != nil {
 				return err
 			}
-			var bad error
+			statements, bad := delegate.Open(state()).List()
 			for _, name := range names {
 				key, err := store().Key(name)
 				if err == nil {
-					err = showKey(a, name, key)
+					err = showKey(a, name, key, statements)
 				}
 				bad = errors.Join(bad, err)
 			}
@@ -143,7 +171,7 @@ hex digits. The seed followed by the public key, as 128 hex digits, is accepted 
 			if err := store().Save(args[0], key); err != nil {
 				return err
 			}
-			return showKey(a, args[0], key)
+			return showKey(a, args[0], key, nil)
 		},
 	}
 }
