@@ -42,6 +42,11 @@ func TestAPublicationHasAName(t *testing.T) {
 	if got := o.run("", exit.OK, "publish", "--dns-record", name, "--key", "site", "--state", "publisher", "--resolver", zone.Addr)["dns_record"]; got["state"] != "right" {
 		t.Errorf("the record that was added: %v", got)
 	}
+	add := []string{"add", name, "--state", filepath.Join(dir, "other"), "--resolver", zone.Addr}
+	said := o.run("", exit.Network, add...)["error"] // it is resolved, and no daemon runs
+	if text, _ := said["error"].(string); !strings.Contains(text, "daemon") {
+		t.Errorf("add: %v", said)
+	}
 	run("current", exit.OK, "follow", name)
 	if b, err := os.ReadFile(filepath.Join(name, "current", "site", "index.html")); string(b) != "hello" {
 		t.Errorf("%q, %v", b, err)
@@ -55,7 +60,7 @@ func TestAPublicationHasAName(t *testing.T) {
 	run("", exit.NotFound, "get", name, "--at", "2", "-d", "second")
 
 	zone.Set(record, other)
-	said := run("", exit.Unknown, "follow", name)["error"]
+	said = run("", exit.Unknown, "follow", name)["error"]
 	if text, _ := said["error"].(string); !strings.Contains(text, key) || !strings.Contains(text, other) || !strings.Contains(said["hint"].(string), "--accept-change") {
 		t.Errorf("another key: %v", said)
 	}

@@ -8,7 +8,6 @@ import (
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/argument"
 	"seedbed/cmd/seedbed/exit"
-	"seedbed/internal/netx"
 	"seedbed/internal/option"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
@@ -21,18 +20,15 @@ func add(a *app.App) *cobra.Command {
 	var t *Target
 	var network app.Flags
 	cmd := &cobra.Command{
-		Use:   "add MAGNET|INFOHASH|FILE.torrent|URL...",
+		Use:   "add MAGNET|INFOHASH|FILE.torrent|URL|NAME...",
 		Short: "Add torrents to the running daemon",
 		Long: `Add torrents to the session of the running daemon, which downloads and then seeds
-them, also after a restart.`,
+them, also after a restart. NAME is a domain, such as example.org, whose owner names a
+publication in the DNS; its newest version is added.`,
 		Example: `  seedbed add 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'
   seedbed add --label film -d ~/films film.torrent`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			out, err := network.Outbound()
-			if err != nil {
-				return err
-			}
 			c, err := t.Client()
 			if err != nil {
 				return err
@@ -46,12 +42,14 @@ them, also after a restart.`,
 			if body.Dir, err = t.Dir(dir); err != nil {
 				return err
 			}
-			return each(a, args, func(arg string) error { return addOne(cmd.Context(), a, t, c, out, arg, body) })
+			return each(a, args, func(arg string) error { return addOne(cmd.Context(), a, t, c, &network, arg, body) })
 		},
 	}
 	fs := cmd.Flags()
-	t = NewTarget(fs)
+	network.AddState(fs)
+	t = AddTarget(fs, network.Values)
 	network.AddOutbound(fs)
+	network.AddNames(fs)
 	fs.StringVarP(&dir, "dir", "d", "", "download into `DIR` (default: the daemon's)")
 	fs.Var(&option.List{To: &labels, Arg: "LABEL"}, "label", "add a `LABEL` (repeatable)")
 	fs.StringVar(&body.Category, "category", "", "make it part of the category `NAME`, whose folder is then the default of --dir")
@@ -68,8 +66,8 @@ them, also after a restart.`,
 
 // addOne adds the torrent of one argument. The command reads the file, because the daemon may run on
 // another machine.
-func addOne(ctx context.Context, a *app.App, t *Target, c *client.Client, out netx.Outbound, arg string, body api.AddBody) error {
-	spec, err := argument.Open(ctx, out, arg)
+func addOne(ctx context.Context, a *app.App, t *Target, c *client.Client, network *app.Flags, arg string, body api.AddBody) error {
+	spec, err := network.OpenArgument(ctx, a, arg)
 	if err != nil {
 		return err
 	}
