@@ -22,7 +22,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -66,9 +65,12 @@ type Manager struct {
 	wake   chan struct{} // has a buffer of one
 	change chan struct{} // holds a value while pins or lists are added or removed
 
+	saving sync.Mutex // held while the record is written, so that an older one never replaces a newer one
+
 	mu       sync.Mutex // never held while waiting
 	pins     map[id.ID]*pin
 	lists    []*list // in the order of subscription
+	endings  []*ending
 	quota    int64
 	listing  string // the path of the file that lists the user's pins, or ""
 	listName string
@@ -169,6 +171,7 @@ func (m *Manager) Add(ctx context.Context, cfg AddConfig) (s Status, added bool,
 		}
 		p = m.newPin(link)
 	}
+	before := p.savedPin
 	added = !p.Own
 	p.Own, p.Quota = true, cfg.Quota
 	if cfg.Name != "" {
@@ -176,10 +179,15 @@ func (m *Manager) Add(ctx context.Context, cfg AddConfig) (s Status, added bool,
 	}
 	m.unsaved = true
 	m.mu.Unlock()
-	m.start(p)
-	if err := m.save(); err != nil {
+	if err := m.save(); err != nil { // before anything of it is on disk
+		m.mu.Lock()
+		if p.savedPin = before; !before.Own && m.payer(p) == nil {
+			delete(m.pins, p.id)
+		}
+		m.mu.Unlock()
 		return Status{}, false, err
 	}
+	m.start(p)
 	return m.status(p), added, nil
 }
 
@@ -188,6 +196,7 @@ func (m *Manager) newPin(link *magnet.Link) *pin {
 	p := &pin{id: idOf(link), link: link}
 	p.savedPin = savedPin{Link: link.String(), Name: clip(link.Name), Dir: filepath.Join(m.cfg.Dir(), p.id.String()), Added: time.Now()}
 	m.pins[p.id] = p
+	m.revive(p)
 	return p
 }
 
@@ -209,40 +218,11 @@ func (m *Manager) Remove(ctx context.Context, of id.ID, deleteData bool) (kept b
 		return false, ErrUnknown
 	}
 	p.Own, p.Quota, m.unsaved = false, 0, true
-	kept = m.payer(p) != nil
+	if kept = m.payer(p) != nil; !kept {
+		m.retire(p, deleteData)
+	}
 	m.mu.Unlock()
-	if !kept {
-		err = m.drop(ctx, p, deleteData)
-	}
-	return kept, errors.Join(err, m.save())
-}
-
-// drop ends a pin. m.change is held.
-func (m *Manager) drop(ctx context.Context, p *pin, deleteData bool) error {
-	m.mu.Lock()
-	delete(m.pins, p.id)
-	p.removed, m.unsaved = true, true
-	f, t := p.follower, p.torrent
-	m.mu.Unlock()
-	var err error
-	switch {
-	case f != nil:
-		err = f.Remove(ctx)
-	case t != nil:
-		if err = m.node.Remove(ctx, t.InfoHash(), false); err == nil {
-			err = t.Settled(ctx)
-		}
-		if errors.Is(err, node.ErrUnknown) {
-			err = nil
-		}
-	}
-	if deleteData && err == nil {
-		err = os.RemoveAll(p.Dir) // only pins write there
-	}
-	if err != nil {
-		return fmt.Errorf("the pin is not completely removed: %w", err)
-	}
-	return nil
+	return kept, errors.Join(m.finish(ctx), m.save())
 }
 
 // sorted returns the pins, the oldest first. m.mu is held.

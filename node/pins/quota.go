@@ -29,9 +29,24 @@ func (c *charge) settle(seq int64) (changed bool) {
 	return true
 }
 
+// recharge charges a pin with its current version if it is not charged with any: the process was killed
+// before the charge was on record.
+func (p *pin) recharge() (changed bool) {
+	if p.Charge.Current != 0 || p.follower.Seq() == 0 {
+		return false
+	}
+	t := p.follower.Torrent()
+	if t == nil || t.Info() == nil {
+		return false
+	}
+	p.Charge.Current = t.Info().Payload()
+	return p.Charge.Current != 0
+}
+
 // admit decides whether a version of a pin may be fetched, and if so, charges the pin with it.
 // size is that of the version, added what it adds to the disk.
 func (m *Manager) admit(p *pin, seq, size, added int64) error {
+	defer m.poke() // it is put on record
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.check(p, size, added)

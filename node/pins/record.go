@@ -1,6 +1,7 @@
 package pins
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 type record struct {
 	Pins  []savedPin  `json:"pins"`
 	Lists []savedList `json:"lists,omitempty"`
+	// Endings are pins whose data may not be gone yet.
+	Endings []savedEnding `json:"endings,omitempty"`
 	// Listing is the path of the file that lists the user's pins, or "".
 	Listing string `json:"listing,omitempty"`
 	// ListName is the name of that list: random, and the same for good.
@@ -66,6 +69,10 @@ func (m *Manager) load() error {
 			continue
 		}
 		p := &pin{id: idOf(link), link: link, savedPin: s}
+		if err := s.check(p.id); err != nil {
+			errs = append(errs, fmt.Errorf("the pin of %s was not restored: %w", s.Link, err))
+			continue
+		}
 		m.pins[p.id] = p
 	}
 	for _, s := range r.Lists {
@@ -75,6 +82,10 @@ func (m *Manager) load() error {
 			continue
 		}
 		l := &list{id: idOf(link), link: link, savedList: s, wants: wanted{}}
+		if err := s.check(link); err != nil || m.listOf(l.id) != nil {
+			errs = append(errs, fmt.Errorf("the subscription to %s was not restored: %w", s.Link, cmp.Or(err, errTwice)))
+			continue
+		}
 		for _, text := range s.Wants {
 			if w, err := id.ParseHex(text); err == nil {
 				l.wants[w] = true
@@ -82,11 +93,45 @@ func (m *Manager) load() error {
 		}
 		m.lists = append(m.lists, l)
 	}
+	for _, s := range r.Endings {
+		if err := m.loadEnding(s); err != nil {
+			errs = append(errs, fmt.Errorf("what is left of %s was not removed: %w", s.Link, err))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+var errTwice = errors.New("it is on record twice")
+
+// check returns an error for a pin that no Manager has written: the record may be damaged.
+func (s *savedPin) check(of id.ID) error {
+	c := &s.Charge
+	if s.Quota < 0 || len(s.Name) > maxName || min(c.Current, c.Next, c.Full, c.NextSeq) < 0 {
+		return errors.New("a number of it is negative, or its name too long")
+	}
+	return checkDir(s.Dir, of)
+}
+
+// check returns an error for a subscription that no Manager has written.
+func (s *savedList) check(link *magnet.Link) error {
+	if !link.HasPublicKey || s.Quota <= 0 || s.Max < 1 || s.Max > MaxPins {
+		return errors.New("its link has no key, or its limits are not possible")
+	}
+	return checkDir(s.Dir, idOf(link))
+}
+
+// checkDir returns an error for a folder that is not that of a pin, because folders of pins are deleted.
+func checkDir(dir string, of id.ID) error {
+	if !filepath.IsAbs(dir) || filepath.Base(dir) != of.String() {
+		return fmt.Errorf("%s is not the folder of a pin", dir)
+	}
+	return nil
 }
 
 // save writes the record and the file that lists the pins, if they have changed.
 func (m *Manager) save() error {
+	m.saving.Lock()
+	defer m.saving.Unlock()
 	m.mu.Lock()
 	if !m.unsaved {
 		m.mu.Unlock()
@@ -107,6 +152,9 @@ func (m *Manager) save() error {
 			s.Wants = append(s.Wants, w.String())
 		}
 		r.Lists = append(r.Lists, s)
+	}
+	for _, e := range m.endings {
+		r.Endings = append(r.Endings, savedEnding{e.Link, e.Dir, e.deleteData})
 	}
 	m.mu.Unlock()
 	b, err := json.MarshalIndent(r, "", " ")

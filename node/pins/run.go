@@ -36,7 +36,7 @@ func (m *Manager) run() {
 	defer events.Close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	retried := time.Now()
+	var retried time.Time
 	for {
 		select {
 		case <-m.ctx.Done():
@@ -66,8 +66,11 @@ func (m *Manager) step(timer *time.Timer) {
 	}
 	defer end()
 	m.settle()
-	m.readLists()
-	wait := retryEvery
+	wait := m.readLists()
+	if err := m.finish(m.ctx); m.ctx.Err() == nil {
+		m.warn(err)
+	}
+	m.warn(m.save())
 	if l, p := m.nextStart(); l != nil {
 		m.startList(l)
 		wait = startEvery
@@ -75,7 +78,6 @@ func (m *Manager) step(timer *time.Timer) {
 		m.start(p)
 		wait = startEvery
 	}
-	m.warn(m.save())
 	timer.Reset(wait)
 }
 
@@ -92,7 +94,7 @@ func (m *Manager) settle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.pins {
-		if p.follower != nil && p.Charge.settle(p.follower.Seq()) {
+		if p.follower != nil && (p.Charge.settle(p.follower.Seq()) || p.recharge()) {
 			m.unsaved = true
 		}
 		if p.torrent != nil {
@@ -118,6 +120,9 @@ func (m *Manager) forgetFailures() {
 		if l.follower == nil {
 			l.failed = nil
 		}
+	}
+	for _, e := range m.endings {
+		e.failed = nil
 	}
 }
 

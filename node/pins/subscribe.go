@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"seedbed/internal/id"
 	"seedbed/internal/statefile"
@@ -27,6 +28,9 @@ const (
 	MaxLists = 64
 	// DefaultListPins is how many pins of a list are held by default.
 	DefaultListPins = 100
+	// readEvery is the shortest interval at which new versions of a list are read, because each can
+	// begin and end all pins of the list.
+	readEvery = 10 * time.Second
 )
 
 // list is a subscription. Manager.mu guards its fields.
@@ -39,7 +43,8 @@ type list struct {
 	skipped  int    // how many lines cannot be used
 	follower *follow.Follower
 	failed   error
-	badSeq   int64 // the version that could not be used, or 0
+	badSeq   int64     // the version that could not be used, or 0
+	read     time.Time // when a version was read last
 }
 
 // Subscription describes a list that is subscribed to.
@@ -103,7 +108,7 @@ func (m *Manager) Subscribe(ctx context.Context, cfg SubscribeConfig) (s Subscri
 		m.lists = append(m.lists, l)
 	}
 	l.Quota, l.Max, m.unsaved = cfg.Quota, cfg.Max, true
-	l.Seq = 0 // read it again, for the number of pins
+	l.Seq, l.read = 0, time.Time{} // read it again, for the number of pins
 	m.mu.Unlock()
 	err = m.save()
 	m.poke()
@@ -124,15 +129,11 @@ func (m *Manager) Unsubscribe(ctx context.Context, of id.ID) error {
 		m.mu.Unlock()
 		return ErrUnknown
 	}
-	f, dir := l.follower, l.Dir
 	m.lists = slices.DeleteFunc(m.lists, func(other *list) bool { return other == l })
-	m.unsaved = true
+	m.retireUnwanted()
+	m.retire(&pin{id: l.id, link: l.link, savedPin: savedPin{Link: l.Link, Dir: l.Dir}, follower: l.follower}, true)
 	m.mu.Unlock()
-	errs := []error{m.dropUnwanted(ctx)}
-	if f != nil {
-		errs = append(errs, f.Remove(ctx))
-	}
-	return errors.Join(append(errs, os.RemoveAll(dir), m.save())...)
+	return errors.Join(m.finish(ctx), m.save())
 }
 
 // Subscriptions returns the lists that are subscribed to, in the order of subscription.
@@ -188,8 +189,10 @@ func admitList(_ int64, info *metainfo.Info, _ int64) error {
 	return nil
 }
 
-// readLists applies the lists of which a newer version is complete. m.change is held.
-func (m *Manager) readLists() {
+// readLists applies the lists of which a newer version is complete. It returns the time until one has to
+// be read, at most retryEvery. m.change is held.
+func (m *Manager) readLists() (wait time.Duration) {
+	wait = retryEvery
 	m.mu.Lock()
 	lists := slices.Clone(m.lists)
 	m.mu.Unlock()
@@ -202,6 +205,11 @@ func (m *Manager) readLists() {
 		if d.Seq == 0 || d.Seq == l.Seq || d.Seq == l.badSeq {
 			continue
 		}
+		if left := readEvery - time.Since(l.read); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		l.read = time.Now()
 		links, skipped, err := readList(d.Folder)
 		m.mu.Lock()
 		l.failed, l.badSeq = err, 0
@@ -210,12 +218,13 @@ func (m *Manager) readLists() {
 			l.failed = fmt.Errorf("version %d of the list is not used: %w", d.Seq, err)
 		} else {
 			m.applyList(l, d.Seq, links, skipped)
+			m.retireUnwanted()
 		}
 		err = l.failed
 		m.mu.Unlock()
 		m.warn(err)
-		m.warn(m.dropUnwanted(m.ctx))
 	}
+	return wait
 }
 
 // readList reads the only file in the folder of a version of a list.
@@ -258,21 +267,13 @@ func (m *Manager) applyList(l *list, seq int64, links []*magnet.Link, skipped in
 	}
 }
 
-// dropUnwanted ends the pins that belong to nobody any more. m.change is held.
-func (m *Manager) dropUnwanted(ctx context.Context) error {
-	var unwanted []*pin
-	m.mu.Lock()
+// retireUnwanted ends the pins that belong to nobody any more. m.mu and m.change are held.
+func (m *Manager) retireUnwanted() {
 	for _, p := range m.sorted() {
 		if !p.Own && m.payer(p) == nil {
-			unwanted = append(unwanted, p)
+			m.retire(p, true)
 		}
 	}
-	m.mu.Unlock()
-	var errs []error
-	for _, p := range unwanted {
-		errs = append(errs, m.drop(ctx, p, true))
-	}
-	return errors.Join(errs...)
 }
 
 // List keeps a file at path that lists the pins of the user, for others to subscribe to. With "", it
