@@ -193,7 +193,7 @@ func (p *Publication) keepStatement() (stop func()) {
 		p.warn(fmt.Errorf("the delegation is not republished: %w", err))
 		return func() {}
 	}
-	k := &statementKeeper{p: p, warned: time.Now(), look: make(chan *dht.Item, 1), done: make(chan struct{})}
+	k := &statementKeeper{p: p, key: s.Item.Key, salt: s.Item.Salt, warned: time.Now(), look: make(chan *dht.Item, 1), done: make(chan struct{})}
 	k.pushes = p.publisher.items.Subscribe(s.Item.Key, s.Item.Salt, func(i dht.Item) { k.lookAgain(&i) })
 	k.pushes.SetTorrents(infohashes(p.torrent.Load(), nil)...)
 	k.keep(s)
@@ -204,6 +204,8 @@ func (p *Publication) keepStatement() (stop func()) {
 // statementKeeper republishes and pushes the newest statement of a master key.
 type statementKeeper struct {
 	p      *Publication
+	key    id.ID32 // the master key
+	salt   []byte
 	warned time.Time      // when the last warning about the expiry was due; of the rounds, which do not overlap
 	look   chan *dht.Item // a newer statement, or nil to look for one in the state directory
 	done   chan struct{}
@@ -223,7 +225,7 @@ func (k *statementKeeper) run() {
 			if newer != nil {
 				k.p.learn(*newer)
 			}
-			if s, err := k.p.statement(); err == nil && s != nil {
+			if s, err := delegate.Open(k.p.publisher.node.StateDir()).Load(k.key, k.salt); err == nil && s != nil {
 				k.keep(s)
 			}
 		case <-k.done:
