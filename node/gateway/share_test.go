@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,8 +42,8 @@ func TestConnectionsAreShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	proxy := false
-	shared := &sharedListener{l, newShare(8), func(netip.Addr) bool { return proxy }}
+	var proxy atomic.Bool
+	shared := &sharedListener{l, newShare(8), func(netip.Addr) bool { return proxy.Load() }}
 	accepted := make(chan net.Conn)
 	go func() {
 		for {
@@ -74,10 +75,10 @@ func TestConnectionsAreShared(t *testing.T) {
 	open[0].Close() // as net/http may do
 	dial()
 	<-accepted
-	if shared.share.open != 4 {
-		t.Errorf("%d connections are counted", shared.share.open)
+	if shared.share.taken() != 4 {
+		t.Errorf("%d connections are counted", shared.share.taken())
 	}
-	proxy = true
+	proxy.Store(true)
 	for range 4 {
 		dial()
 		<-accepted
@@ -111,8 +112,8 @@ func TestOneClientCausesFewLookups(t *testing.T) {
 			if k%1000 == 0 {
 				time.Sleep(5 * time.Second)
 			}
-			if l.lookups.open > maxLookups/2 {
-				t.Fatalf("%d lookups of one client run", l.lookups.open)
+			if l.lookups.taken() > maxLookups/2 {
+				t.Fatalf("%d lookups of one client run", l.lookups.taken())
 			}
 		}
 		if most := lookupBurst + int(time.Since(began).Seconds()+1)*lookupRate; looked > most || refused[429] == 0 {

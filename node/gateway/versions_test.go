@@ -173,8 +173,8 @@ func TestEarlierVersions(t *testing.T) {
 		if _, _, err := l.Newest(t.Context(), at(4), client); !errors.As(err, &f) || f.Code != 404 {
 			t.Errorf("a version that does not exist: %v", err)
 		}
-		if l.lookups.open != 0 {
-			t.Errorf("%d lookups are counted", l.lookups.open)
+		if l.lookups.taken() != 0 {
+			t.Errorf("%d lookups are counted", l.lookups.taken())
 		}
 	})
 }
