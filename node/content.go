@@ -82,7 +82,7 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 		}
 	}
 	o := storage.Options{
-		Dir: spec.Dir, Info: info, Select: files, Overwrite: spec.Overwrite, ReadOnly: spec.Seed, Symlinks: spec.Symlinks,
+		Dir: spec.Dir, Info: info, Select: files, Overwrite: spec.Overwrite, Own: spec.Own, ReadOnly: spec.Seed, Symlinks: spec.Symlinks,
 		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: spec.Verified,
 		OpenDisk: t.node.cfg.openDisk,
 	}

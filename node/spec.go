@@ -33,6 +33,10 @@ type Spec struct {
 	// Overwrite allows existing files to be replaced.
 	Overwrite bool
 
+	// Own says that existing files in Dir belong to the torrent, whatever is in them: they are
+	// changed in place, and what is right in them is not downloaded.
+	Own bool
+
 	// Symlinks creates the symbolic links of the torrent (BEP 47), which must point to
 	// places in the torrent. Otherwise they are left out, with a warning.
 	Symlinks bool

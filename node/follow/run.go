@@ -202,7 +202,7 @@ func (f *Follower) advance() bool {
 		var err error
 		f.setTorrents(v.InfoHash)
 		fe.torrent, err = f.node.Add(node.Spec{
-			Link: v.Pin(f.cfg.Link), Dir: f.store.path(fe.name), Peers: f.cfg.Peers,
+			Link: v.Pin(f.cfg.Link), Dir: f.store.path(fe.name), Peers: f.cfg.Peers, Own: true,
 			Prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
 		})
 		if err != nil {

@@ -272,7 +272,8 @@ func (s *Storage) dropChanged(set bitset.Set) (first error) {
 	return first
 }
 
-// decideOwnership decides whether a file under its final name belongs to the torrent.
+// decideOwnership decides whether a file under its final name belongs to the torrent. With Options.Own it
+// does: blocks in it may be right although no piece is.
 func (s *Storage) decideOwnership(i int) error {
 	st := &s.files[i]
 	own := false // a piece that lies entirely in this file decides it
@@ -288,7 +289,7 @@ func (s *Storage) decideOwnership(i int) error {
 	switch {
 	case doubtful:
 		return nil
-	case right:
+	case right, s.o.Own:
 		st.candidate = false
 		return nil
 	}

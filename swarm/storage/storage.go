@@ -20,6 +20,7 @@ type Options struct {
 	Info      *metainfo.Info // required
 	Select    []int          // indexes of the wanted files; nil means all
 	Overwrite bool           // replace existing files of others
+	Own       bool           // existing files belong to the torrent, even without a good piece
 	Symlinks  bool           // create symbolic links, which lead to places in the torrent
 	// ReadOnly is for sharing or checking existing data, complete or not, without
 	// changing it. Symbolic links are followed wherever they lead.
