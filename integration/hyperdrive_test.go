@@ -23,6 +23,7 @@ type hyperEvent struct {
 	Event     string
 	Bootstrap json.RawMessage
 	Key       string
+	Port      int
 	Version   int64
 	At        int64 // microseconds since 1970
 	Peers     int
@@ -40,7 +41,13 @@ func missingHyperdrive() string { return missingNPM("hyperdrive", "hyperdrive") 
 // startHyperdrive runs the script with the settings that it describes.
 func startHyperdrive(t testing.TB, name string, settings map[string]any) *hyperdrive {
 	t.Helper()
-	script, err := hyperdrivePath()
+	return startHyperdriveWith(t, hyperdrivePath, name, settings)
+}
+
+// startHyperdriveWith is startHyperdrive with another script.
+func startHyperdriveWith(t testing.TB, path func() (string, error), name string, settings map[string]any) *hyperdrive {
+	t.Helper()
+	script, err := path()
 	must(t, err)
 	h := &hyperdrive{}
 	h.process = start(t, name, func(p *process, line string) {
