@@ -35,6 +35,17 @@ func (d *Daemon) Follows() []*follow.Follower {
 	return list
 }
 
+// ReadLinks returns the links with which the daemon reads private publications: of those that it
+// follows.
+func (d *Daemon) ReadLinks() (links []*magnet.Link) {
+	for _, f := range d.Follows() {
+		if l := f.Describe().Config.Link; l.Secret.CanRead() {
+			links = append(links, l)
+		}
+	}
+	return links
+}
+
 // FindFollow returns the follower that name names. The error is ErrNoPublication, or an
 // *AmbiguousError.
 func (d *Daemon) FindFollow(name string) (*follow.Follower, error) {

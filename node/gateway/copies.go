@@ -14,6 +14,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/await"
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -65,7 +66,8 @@ type held struct {
 	of      id.ID         // target of the publication
 	ready   chan struct{} // closed once tree is set
 	tree    *tree.Tree
-	isOwn   bool // a cache, not a torrent of the user
+	secret  sealed.Secret // with which tree was opened
+	isOwn   bool          // a cache, not a torrent of the user
 
 	// copies.mu guards these.
 	users    int // requests that read it
@@ -85,19 +87,21 @@ func openCopies(cfg *Config) (*copies, error) {
 }
 
 // open returns the version that pin names of the publication l, and waits for its metadata. Files
-// that it has in common with before, which may be nil, are not fetched again.
-func (c *copies) open(ctx context.Context, pin, l *magnet.Link, before *held) (*held, error) {
+// that it has in common with before, which may be nil, are not fetched again. The files are those that l
+// can read: another publication can name the same torrent, and must not get what the secret of the first
+// one decrypts.
+func (c *copies) open(ctx context.Context, pin, l *magnet.Link, before *held) (*held, *tree.Tree, error) {
 	h, err := c.hold(ctx, pin, l, before)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	done, ok := h.use()
 	if !ok {
-		return nil, node.ErrEnded
+		return nil, nil, node.ErrEnded
 	}
 	defer done()
-	if h.isReady() {
-		return h, nil
+	if h.isReady() && h.secret == l.Secret {
+		return h, h.tree, nil
 	}
 	var files *tree.Tree
 	if l.Secret.CanRead() {
@@ -106,15 +110,15 @@ func (c *copies) open(ctx context.Context, pin, l *magnet.Link, before *held) (*
 		files, err = tree.Open(ctx, h.torrent)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !h.isReady() { // another request may have been faster
-		h.tree = files
+		h.tree, h.secret = files, l.Secret
 		close(h.ready)
 	}
-	return h, nil
+	return h, files, nil
 }
 
 // ready returns a version whose files are known, or nil.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"seedbed/magnet"
+	"seedbed/node/tree"
 )
 
 // earlier returns the version that a.Number names, if the newest item names it. It stays the same as long
@@ -36,9 +37,9 @@ func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (
 	case pin == nil: // its copy has just been deleted
 		return nil, nil, busy
 	}
-	if c := l.copies.ready(pin.InfoHash); c != nil {
+	if c := l.copies.ready(pin.InfoHash); c != nil && c.secret == link.Secret { // otherwise another publication has decrypted it
 		if done, ok := c.use(); ok {
-			return l.versionOf(c, link, a.Number), done, nil
+			return versionOf(c, c.tree, link, a.Number), done, nil
 		}
 	}
 	if refused := l.admit(client); refused != nil {
@@ -48,7 +49,7 @@ func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (
 	ctx, cancel := context.WithTimeout(ctx, waitFor)
 	defer cancel()
 	for {
-		c, err := l.copies.open(ctx, pin, link, before)
+		c, files, err := l.copies.open(ctx, pin, link, before)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "No peer has this version",
@@ -57,14 +58,14 @@ func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (
 			return nil, nil, unavailable(err)
 		}
 		if done, ok := c.use(); ok {
-			return l.versionOf(c, link, a.Number), done, nil
+			return versionOf(c, files, link, a.Number), done, nil
 		}
 	}
 }
 
-// versionOf returns the version whose files c has.
-func (l *Library) versionOf(c *held, link *magnet.Link, number int64) *Version {
+// versionOf returns the version that c holds.
+func versionOf(c *held, files *tree.Tree, link *magnet.Link, number int64) *Version {
 	a := AddressOf(link)
 	a.Number = number
-	return &Version{Seq: number, InfoHash: c.torrent.InfoHash(), Tree: c.tree, MaxFile: c.maxFile(), Alone: a}
+	return &Version{Seq: number, InfoHash: c.torrent.InfoHash(), Tree: files, MaxFile: c.maxFile(), Alone: a}
 }

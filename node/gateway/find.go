@@ -25,7 +25,7 @@ func (l *Library) find(ctx context.Context, s *site, pushed map[id.ID32]dht.Item
 	if err != nil {
 		return nil, err
 	}
-	if s.link == nil || s.link.PublicKey != link.PublicKey || !bytes.Equal(s.link.Salt, link.Salt) {
+	if s.link == nil || s.link.PublicKey != link.PublicKey || !bytes.Equal(s.link.Salt, link.Salt) || s.link.Secret != link.Secret {
 		l.unsubscribe(s)
 		l.mu.Lock()
 		s.link = link
@@ -99,11 +99,24 @@ func (l *Library) open(ctx context.Context, s *site, v *delegation.Version) (*Ve
 	l.mu.Lock()
 	before := s.copy
 	l.mu.Unlock()
-	c, err := l.copies.open(ctx, v.Pin(s.link), s.link, before)
+	c, files, err := l.copies.open(ctx, v.Pin(s.link), s.link, before)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
-	return l.versionOf(c, s.link, v.Number), c, nil
+	return versionOf(c, files, s.link, v.Number), c, nil
+}
+
+// private returns the link to read a private publication, or nil if the gateway has none.
+func (l *Library) private(a Address) *magnet.Link {
+	if l.cfg.Private == nil {
+		return nil
+	}
+	for _, link := range l.cfg.Private() {
+		if link.Secret.CanRead() && AddressOf(link) == a {
+			return link
+		}
+	}
+	return nil
 }
 
 // link returns the link of a publication.
@@ -114,10 +127,8 @@ func (l *Library) link(ctx context.Context, a Address) (*magnet.Link, error) {
 			salt = []byte(a.Salt)
 		}
 		link := mutable.Link(a.Key, salt, "")
-		for _, private := range l.cfg.Private {
-			if private.PublicKey == link.PublicKey && bytes.Equal(private.Salt, link.Salt) {
-				return private, nil
-			}
+		if private := l.private(a); private != nil {
+			return private, nil
 		}
 		return link, nil
 	}

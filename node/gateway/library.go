@@ -60,9 +60,9 @@ type Config struct {
 	// Allow reports whether a publication may be served; nil allows all.
 	Allow func(Address) bool
 	Log   *slog.Logger // nil disables logging
-	// Private has the links to read the private publications that are served (docs/privacy.md).
-	// Their secrets are not part of any address.
-	Private []*magnet.Link
+	// Private returns the links to read the private publications that are served (docs/privacy.md),
+	// now; nil if there are none. Their secrets are not part of any address.
+	Private func() []*magnet.Link
 
 	limitClients bool // for a public gateway
 }

@@ -12,10 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/dht"
 	"seedbed/internal/filetest"
+	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
+	"seedbed/magnet/mutable"
 	"seedbed/node/publish"
 )
 
@@ -28,7 +31,8 @@ func TestPrivatePublications(t *testing.T) {
 		dir := nodetest.Site(t, 3)
 		page := filetest.RandomBytes("page", 100_000)
 		filetest.Write(t, filepath.Join(dir, "index.html"), page)
-		p, err := publish.New(nodetest.Start(t, n, 1, nodetest.Boot(100)).Node)
+		publisher := nodetest.Start(t, n, 1, nodetest.Boot(100))
+		p, err := publish.New(publisher.Node)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,14 +48,16 @@ func TestPrivatePublications(t *testing.T) {
 		if host := address.Host("localhost"); strings.Contains(host, link.Secret.Text()[1:20]) {
 			t.Errorf("the address shows the secret: %s", host)
 		}
-		library := func(num int, private ...*magnet.Link) *Library {
+		private := []*magnet.Link{link}
+		library := func(num int, private func() []*magnet.Link) *Library {
 			l, err := OpenLibrary(Config{Node: nodetest.Start(t, n, num, nodetest.Boot(101)).Node, Dir: t.TempDir(), Private: private})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return l
 		}
-		v, done, err := library(2, link).Newest(t.Context(), address, client)
+		reader := library(2, func() []*magnet.Link { return private })
+		v, done, err := reader.Newest(t.Context(), address, client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,8 +71,36 @@ func TestPrivatePublications(t *testing.T) {
 			t.Errorf("%d bytes of %s, %v", len(got), v.Tree.Name(), err)
 		}
 		var failure *Failure
-		if _, _, err := library(3).Newest(t.Context(), address, client); !errors.As(err, &failure) || failure.Code != http.StatusForbidden {
+		if _, _, err := library(3, nil).Newest(t.Context(), address, client); !errors.As(err, &failure) || failure.Code != http.StatusForbidden {
 			t.Errorf("without the link: %v", err)
+		}
+
+		// Another publication that names the same torrent has only the ciphertext.
+		thief := ed25519.NewKeyFromSeed([]byte("the same torrent under a new key"[:ed25519.SeedSize]))
+		items, err := publisher.Items()
+		if err != nil {
+			t.Fatal(err)
+		}
+		item, err := dht.SignItem(thief, nil, 1, (&mutable.Version{InfoHash: v.InfoHash}).Value())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := items.Put(t.Context(), item, nil); err != nil {
+			t.Fatal(err)
+		}
+		w, done, err := reader.Newest(t.Context(), Address{Key: id.ID32(thief.Public().(ed25519.PublicKey))}, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		if _, ok := w.Tree.Lookup("index.html"); ok || w.InfoHash != v.InfoHash {
+			t.Error("another publication shows the decrypted files")
+		}
+
+		// When the link is taken away, nothing is served any more.
+		private = nil
+		if _, _, err := reader.Newest(t.Context(), address, client); !errors.As(err, &failure) {
+			t.Errorf("after the link was taken away: %v", err)
 		}
 	})
 }

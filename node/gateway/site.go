@@ -58,6 +58,10 @@ func (l *Library) site(a Address) *site {
 		s = &site{addr: a, arrived: map[id.ID32]dht.Item{}, subs: map[id.ID32]*node.ItemSubscription{}}
 		l.sites.Add(a, s)
 	}
+	if s.version != nil && s.link.Secret.CanRead() && l.private(a) == nil { // the gateway may not read it any more
+		s.close()
+		s.failure = nil
+	}
 	return s
 }
 

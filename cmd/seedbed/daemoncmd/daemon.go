@@ -238,7 +238,7 @@ func serveGateway(a *app.App, d *daemon.Daemon, m *metrics.Metrics, cfg node.Con
 	}
 	n := d.Node()
 	s, err := gateway.Open(gateway.ServerConfig{Addr: at, Config: gateway.Config{Node: n, Dir: filepath.Join(n.StateDir(), "gateway"),
-		Names: d.Names(), Log: cfg.Log}})
+		Names: d.Names(), Private: d.ReadLinks, Log: cfg.Log}})
 	if err != nil {
 		return "", err
 	}

@@ -110,7 +110,7 @@ func run(ctx context.Context, a *app.App, f *flags, args []string) error {
 	}
 	return a.WithNode(ctx, cfg, func(ctx context.Context, n *node.Node) error {
 		g.Node, g.Dir, g.Log = n, filepath.Join(n.StateDir(), "gateway"), a.Logger()
-		g.Private = private
+		g.Private = func() []*magnet.Link { return private }
 		s, err := gateway.Open(g)
 		if err != nil {
 			return err
