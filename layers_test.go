@@ -120,7 +120,7 @@ var packages = map[string]pkg{
 	"node/visit":  {layer: 7, owns: "short visits to the DHT"},
 	"node/doctor": {layer: 7, owns: "the diagnosis of what does not work", peers: []string{"node/visit"}},
 	"node/view":   {layer: 7, owns: "the JSON objects of events and results"},
-	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
+	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come", peers: []string{"node/tree"}},
 	"node/tree":   {layer: 7, owns: "the files of a version as its publisher named them"},
 
 	"node/daemon/token":    {layer: 7, owns: "the tokens that give access to a daemon"},

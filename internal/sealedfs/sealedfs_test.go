@@ -102,7 +102,7 @@ func (p *published) open(keys *sealed.Keys) (*Tree, Opener, error) {
 	}
 	p.t.Cleanup(func() { dir.Close() })
 	open := InFolder(p.sealed, dir)
-	tree, err := Open(keys, p.sealed, open)
+	tree, err := Open(keys, BlobsOf(p.sealed), open)
 	return tree, open, err
 }
 
@@ -293,7 +293,7 @@ func TestOtherSecretsAndDamagedCopies(t *testing.T) {
 	defer dir.Close()
 	for _, torrent := range []*metainfo.Info{&missing, &wrong} {
 		var be *BlobError
-		if _, err := Open(p.copy.Keys, torrent, InFolder(torrent, dir)); !errors.As(err, &be) || !strings.Contains(err.Error(), "monday.txt") {
+		if _, err := Open(p.copy.Keys, BlobsOf(torrent), InFolder(torrent, dir)); !errors.As(err, &be) || !strings.Contains(err.Error(), "monday.txt") {
 			t.Error(err)
 		}
 	}
@@ -354,7 +354,7 @@ func hostile(t *testing.T, keys *sealed.Keys, info []byte) error {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	_, err = Open(keys, made.Info, InFolder(made.Info, root))
+	_, err = Open(keys, BlobsOf(made.Info), InFolder(made.Info, root))
 	return err
 }
 
@@ -386,8 +386,7 @@ func FuzzManifest(f *testing.F) {
 		if len(info) == 0 || keys.SealManifest(&b, info) != nil {
 			return
 		}
-		torrent := &metainfo.Info{Name: keys.TorrentName(), Files: []metainfo.File{{Path: []string{keys.ManifestName()}, Length: int64(b.Len())}}}
-		_, _ = Open(keys, torrent, func(int) (io.ReadSeekCloser, error) {
+		_, _ = Open(keys, Blobs{keys.ManifestName(): {Size: int64(b.Len())}}, func(int) (io.ReadSeekCloser, error) {
 			return struct {
 				io.ReadSeeker
 				io.Closer

@@ -43,33 +43,49 @@ type Tree struct {
 // Opener opens the file with this index of a torrent.
 type Opener func(file int) (io.ReadSeekCloser, error)
 
+// Blobs are the files of a torrent, by name.
+type Blobs map[string]Blob
+
+// Blob is a file of a torrent.
+type Blob struct {
+	File int // its index, for an Opener
+	Size int64
+}
+
+// BlobsOf returns the files of a torrent that can be blobs: those that are in no folder but the
+// torrent's own.
+func BlobsOf(torrent *metainfo.Info) Blobs {
+	b := Blobs{}
+	for i := range torrent.Files {
+		if f := &torrent.Files[i]; torrent.IsMulti() && f.IsRegular() && len(f.Path) == 1 {
+			b[f.Path[0]] = Blob{i, f.Length}
+		}
+	}
+	return b
+}
+
 // Manifest returns the index of the file with the manifest in a torrent. The error is
 // ErrOtherSecret.
 func Manifest(keys *sealed.Keys, torrent *metainfo.Info) (file int, err error) {
-	if torrent.Name != keys.TorrentName() || !torrent.IsMulti() {
+	b, ok := BlobsOf(torrent)[keys.ManifestName()]
+	if !ok {
 		return 0, ErrOtherSecret
 	}
-	for i := range torrent.Files {
-		f := &torrent.Files[i]
-		if f.IsRegular() && len(f.Path) == 1 && f.Path[0] == keys.ManifestName() {
-			return i, nil
-		}
-	}
-	return 0, ErrOtherSecret
+	return b.File, nil
 }
 
 // Open reads the manifest of a torrent. The errors are ErrOtherSecret, a *BlobError, a
 // *metainfo.Error, those of sealed.Keys.OpenManifest and those of open.
-func Open(keys *sealed.Keys, torrent *metainfo.Info, open Opener) (*Tree, error) {
-	at, err := Manifest(keys, torrent)
+func Open(keys *sealed.Keys, blobs Blobs, open Opener) (*Tree, error) {
+	manifest, ok := blobs[keys.ManifestName()]
+	if !ok {
+		return nil, ErrOtherSecret
+	}
+	blob, err := open(manifest.File)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := open(at)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := keys.OpenManifest(blob, torrent.Files[at].Length, metainfo.MaxInfo)
+	raw, err := keys.OpenManifest(blob, manifest.Size, metainfo.MaxInfo)
 	if err = errors.Join(err, blob.Close()); err != nil {
 		return nil, err
 	}
@@ -80,17 +96,11 @@ func Open(keys *sealed.Keys, torrent *metainfo.Info, open Opener) (*Tree, error)
 	if info.HasV1() || !info.HasV2() {
 		return nil, sealed.ErrManifest
 	}
-	return match(keys, torrent, info)
+	return match(keys, blobs, info)
 }
 
 // match finds the blobs of the files of info.
-func match(keys *sealed.Keys, torrent, info *metainfo.Info) (*Tree, error) {
-	byName := map[string]int{}
-	for i := range torrent.Files {
-		if f := &torrent.Files[i]; f.IsRegular() && len(f.Path) == 1 {
-			byName[f.Path[0]] = i
-		}
-	}
+func match(keys *sealed.Keys, blobs Blobs, info *metainfo.Info) (*Tree, error) {
 	t := &Tree{Info: info, keys: keys, blobs: make([]int, len(info.Files))}
 	for i := range info.Files {
 		f := &info.Files[i]
@@ -98,14 +108,14 @@ func match(keys *sealed.Keys, torrent, info *metainfo.Info) (*Tree, error) {
 		if !f.IsRegular() || f.Length == 0 {
 			continue
 		}
-		k, ok := byName[keys.BlobName(f.Path)]
+		blob, ok := blobs[keys.BlobName(f.Path)]
 		switch {
 		case !ok:
 			return nil, &BlobError{info.PathOf(i), "is missing"}
-		case torrent.Files[k].Length != sealed.BlobSize(f.Length):
+		case blob.Size != sealed.BlobSize(f.Length):
 			return nil, &BlobError{info.PathOf(i), "has a wrong size"}
 		}
-		t.blobs[i] = k
+		t.blobs[i] = blob.File
 	}
 	return t, nil
 }

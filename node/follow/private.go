@@ -146,7 +146,7 @@ func (f *Follower) openTree(name string, torrent *metainfo.Info) (*sealedfs.Tree
 	if err != nil {
 		return nil, nil, err
 	}
-	tree, err := sealedfs.Open(f.keys, torrent, sealedfs.InFolder(torrent, blobs))
+	tree, err := sealedfs.Open(f.keys, sealedfs.BlobsOf(torrent), sealedfs.InFolder(torrent, blobs))
 	if err != nil {
 		blobs.Close()
 		return nil, nil, err

@@ -72,27 +72,36 @@ type Request struct {
 // Serve answers a GET or HEAD request with a file of a torrent. Its errors are those of Answer.Serve.
 func Serve(w http.ResponseWriter, r *http.Request, q Request) error {
 	a := Answer{Gate: q.Gate, Client: q.Client, Stall: q.Stall, Open: func(ctx context.Context, h http.Header) (Content, error) {
-		f, err := q.Torrent.OpenFile(ctx, q.File)
-		if err != nil {
-			return nil, err
-		}
-		info := q.Torrent.Info()
-		if info == nil { // it was removed
-			return nil, errors.Join(node.ErrEnded, f.Close())
-		}
-		name := q.Torrent.FileName(q.File)
-		setSafe(h)
-		h.Set("Content-Type", typeOf(name))
-		h.Set("ETag", fmt.Sprintf(`"%s-%d"`, q.Torrent.InfoHash(), info.FileNumber(q.File)))
-		h.Set("Cache-Control", "private, max-age=86400")
-		disposition := "inline"
-		if q.Attach {
-			disposition = "attachment"
-		}
-		h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": name}))
-		return f, nil
+		return openFile(ctx, q.Torrent, q.File, q.Attach, h)
 	}}
 	return a.Serve(w, r)
+}
+
+// openFile opens a file of a torrent, and sets the headers that describe it.
+func openFile(ctx context.Context, t *node.Torrent, file int, attach bool, h http.Header) (Content, error) {
+	f, err := t.OpenFile(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	info := t.Info()
+	if info == nil { // it was removed
+		return nil, errors.Join(node.ErrEnded, f.Close())
+	}
+	describe(h, t.FileName(file), fmt.Sprintf("%s-%d", t.InfoHash(), info.FileNumber(file)), attach)
+	return f, nil
+}
+
+// describe sets the headers of a file with that name. tag identifies its content.
+func describe(h http.Header, name, tag string, attach bool) {
+	setSafe(h)
+	h.Set("Content-Type", typeOf(name))
+	h.Set("ETag", `"`+tag+`"`)
+	h.Set("Cache-Control", "private, max-age=86400")
+	disposition := "inline"
+	if attach {
+		disposition = "attachment"
+	}
+	h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": name}))
 }
 
 // setSafe sets the headers that keep a file of a stranger from acting as a page of this server: it may

@@ -1,11 +1,12 @@
 // Package stream serves the files of a torrent over HTTP, also during the download, to
-// players and browsers. It supports ranges, media types and HEAD. It is meant for users of
+// players and browsers. Those of a private publication are decrypted. It supports ranges, media types and HEAD. It is meant for users of
 // this machine. It rejects a request whose Host header is not the address at which the
 // request arrived, because otherwise a web page from elsewhere could read the files (DNS
 // rebinding).
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -24,20 +25,20 @@ import (
 // maxRequests is the maximum number of file requests at a time. Players make two or three.
 const maxRequests = 64
 
-// Server serves one torrent. It is an http.Handler.
+// Server serves the files of a Source. It is an http.Handler.
 type Server struct {
-	t    *node.Torrent
-	name string // a further accepted host name; "" for none
-	mux  http.ServeMux
+	source Source
+	name   string // a further accepted host name; "" for none
+	mux    http.ServeMux
 
 	gate *Gate
 }
 
-// New returns a Server for t. The Host of a
+// New returns a Server of source. The Host of a
 // request may be the address at which it arrived, localhost if that is a loopback address,
 // or name.
-func New(t *node.Torrent, name string) *Server {
-	s := &Server{t: t, name: strings.ToLower(name), gate: NewGate(maxRequests)}
+func New(source Source, name string) *Server {
+	s := &Server{source: source, name: strings.ToLower(name), gate: NewGate(maxRequests)}
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.mux.HandleFunc("GET /playlist.m3u", s.playlist)
 	s.mux.HandleFunc("GET /{file}/{name...}", s.file)
@@ -95,18 +96,13 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	info := s.t.Info()
-	if info == nil {
-		notYet(w)
-		return
-	}
-	index, ok := info.FileIndex(number)
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	switch err := Serve(w, r, Request{Torrent: s.t, File: index, Gate: s.gate, Client: clientOf(r)}); {
+	a := Answer{Gate: s.gate, Client: clientOf(r), Open: func(ctx context.Context, h http.Header) (Content, error) {
+		return s.source.Open(ctx, number, h)
+	}}
+	switch err := a.Serve(w, r); {
 	case err == nil:
+	case errors.Is(err, node.ErrNoMetadata):
+		notYet(w)
 	case errors.Is(err, ErrTooMany):
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -139,16 +135,6 @@ type entry struct {
 	Size      int64
 }
 
-func (s *Server) entries() (out []entry) {
-	info, paths := s.t.Info(), s.t.FilePaths()
-	for _, i := range s.t.Files() {
-		if i < len(paths) { // otherwise it was removed
-			out = append(out, entry{paths[i], Path(info.FileNumber(i), paths[i]), info.Files[i].Length})
-		}
-	}
-	return out
-}
-
 var page = template.Must(template.New("index").Parse(`<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Name}}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em}td{padding:.2em 1em .2em 0}td+td{text-align:right;white-space:nowrap}</style>
@@ -158,37 +144,46 @@ var page = template.Must(template.New("index").Parse(`<!doctype html>
 `))
 
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	if s.t.Info() == nil {
+	files, isKnown := s.source.Files()
+	if !isKnown {
 		notYet(w)
 		return
+	}
+	var entries []entry
+	for _, f := range files {
+		entries = append(entries, entry{f.Path, Path(f.Number, f.Path), f.Size})
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = page.Execute(w, struct {
 		Name  string
 		Files []entry
-	}{s.t.Name(), s.entries()}) // an error means that the client has disconnected
+	}{s.source.Name(), entries}) // an error means that the client has disconnected
 }
 
-// playlist serves the playable files, in the torrent's order.
+// playlist serves the playable files, in the order of the source.
 func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
-	if s.t.Info() == nil {
+	files, isKnown := s.source.Files()
+	if !isKnown {
 		notYet(w)
 		return
 	}
-	WritePlaylist(w, s.t, "http://"+r.Host)
+	writePlaylist(w, files, "http://"+r.Host)
 }
 
 // WritePlaylist answers with an M3U playlist of the playable files of a torrent whose metadata is
 // known, in the torrent's order. root is the URL to which Path is relative, without a slash at the end.
 func WritePlaylist(w http.ResponseWriter, t *node.Torrent, root string) {
+	files, _ := OfTorrent(t).Files() // none if it was removed
+	writePlaylist(w, files, root)
+}
+
+func writePlaylist(w http.ResponseWriter, files []File, root string) {
 	w.Header().Set("Content-Type", "audio/x-mpegurl; charset=utf-8")
 	fmt.Fprintln(w, "#EXTM3U")
-	info, paths := t.Info(), t.FilePaths()
-	if info == nil { // it was removed
-		return
-	}
-	for _, i := range playable(t.Files(), paths) {
-		fmt.Fprintf(w, "#EXTINF:-1,%s\n%s%s\n", strings.Map(printable, paths[i]), root, Path(info.FileNumber(i), paths[i]))
+	for _, f := range files {
+		if IsPlayable(f.Path) {
+			fmt.Fprintf(w, "#EXTINF:-1,%s\n%s%s\n", strings.Map(printable, f.Path), root, Path(f.Number, f.Path))
+		}
 	}
 }
 
@@ -197,20 +192,6 @@ func printable(r rune) rune {
 		return ' '
 	}
 	return r
-}
-
-// Playable returns the indexes of the wanted files that are video or audio.
-func Playable(t *node.Torrent) []int { return playable(t.Files(), t.FilePaths()) }
-
-// playable is Playable for paths that were read. A torrent that does not run reads them from disk each time
-// that it is asked.
-func playable(files []int, paths []string) (out []int) {
-	for _, i := range files {
-		if i < len(paths) && IsPlayable(path.Base(paths[i])) { // otherwise it was removed
-			out = append(out, i)
-		}
-	}
-	return out
 }
 
 // IsPlayable reports whether a file with that name is video or audio.

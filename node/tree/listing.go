@@ -41,7 +41,7 @@ func SealedFiles(ctx context.Context, n *node.Node, version *magnet.Link, keys *
 	if torrent = t.Info(); torrent == nil {
 		return nil, nil, node.ErrEnded
 	}
-	opened, err := sealedfs.Open(keys, torrent, func(file int) (io.ReadSeekCloser, error) { return t.OpenFile(ctx, file) })
+	opened, err := sealedfs.Open(keys, sealedfs.BlobsOf(torrent), func(file int) (io.ReadSeekCloser, error) { return t.OpenFile(ctx, file) })
 	if err != nil {
 		return nil, torrent, err
 	}

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"context"
-	"encoding/hex"
 	"io"
 	"strings"
 
@@ -27,8 +26,19 @@ func OpenSealed(ctx context.Context, t *node.Torrent, keys *sealed.Keys) (*Tree,
 	if info == nil { // it was removed
 		return nil, node.ErrEnded
 	}
-	open := func(file int) (io.ReadSeekCloser, error) { return t.OpenFile(ctx, file) }
-	private, err := sealedfs.Open(keys, info, open)
+	return ReadSealed(ctx, keys, sealedfs.BlobsOf(info), func(ctx context.Context, file int) (io.ReadSeekCloser, error) {
+		f, err := t.OpenFile(ctx, file)
+		if err != nil {
+			return nil, err // not f, which would be an interface that is not nil
+		}
+		return f, nil
+	})
+}
+
+// ReadSealed returns the tree of a private publication whose blobs open opens. The errors are those of
+// open and sealedfs.Open.
+func ReadSealed(ctx context.Context, keys *sealed.Keys, blobs sealedfs.Blobs, open func(ctx context.Context, file int) (io.ReadSeekCloser, error)) (*Tree, error) {
+	private, err := sealedfs.Open(keys, blobs, func(file int) (io.ReadSeekCloser, error) { return open(ctx, file) })
 	if err != nil {
 		return nil, err
 	}
@@ -39,11 +49,7 @@ func OpenSealed(ctx context.Context, t *node.Torrent, keys *sealed.Keys) (*Tree,
 		if !f.IsRegular() {
 			continue
 		}
-		identity := "empty"
-		if f.Length > 0 {
-			identity = hex.EncodeToString(f.Root[:])
-		}
-		files = append(files, File{Path: strings.Join(f.Path, "/"), Size: f.Length, Identity: identity})
+		files = append(files, File{Path: strings.Join(f.Path, "/"), Size: f.Length, Identity: identity(private.Info, i)})
 		indexes = append(indexes, i)
 	}
 	return New(private.Info.Name, files, func(ctx context.Context, i int) (Reader, error) {
@@ -51,7 +57,7 @@ func OpenSealed(ctx context.Context, t *node.Torrent, keys *sealed.Keys) (*Tree,
 		if !ok {
 			return emptyFile{}, nil
 		}
-		f, err := t.OpenFile(ctx, blob)
+		f, err := open(ctx, blob)
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,9 @@ import (
 	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/id"
+	"seedbed/internal/sealed"
+	"seedbed/magnet"
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
@@ -37,6 +40,10 @@ type Download struct {
 	// argument with the folder of the data.
 	Seed func(ctx context.Context, arg string) (node.Spec, error)
 
+	// Resolve, if not nil, returns the link to the version of a publication that is downloaded.
+	Resolve func(ctx context.Context, l *magnet.Link) (*magnet.Link, error)
+
+	toPlay   bool                      // the files are played, not kept
 	takesIDs bool                      // arguments can be IDs of torrents that the daemon has
 	startNow bool                      // start the torrents even if the queue is full
 	addr     string                    // of the daemon's node, for peers
@@ -44,6 +51,7 @@ type Download struct {
 
 	rep      *report.Feed
 	torrents []*torrent
+	secrets  map[id.ID]sealed.Secret // of torrents that are private publications
 	failed   exit.Failures
 	open     int         // neither complete nor failed
 	cursor   int64       // of the last changes
@@ -100,7 +108,7 @@ const reconnectAfter = time.Second
 // watch handles the events until one ends the command, and returns its error.
 func (d *Download) watch(ctx context.Context, events *client.Events) error {
 	for {
-		err := events.Read(d.handle)
+		err := events.Read(func(event string, data []byte) error { return d.handle(ctx, event, data) })
 		events.Close()
 		if !errors.Is(err, client.ErrEnded) {
 			return err
@@ -174,7 +182,7 @@ func (d *Download) add(ctx context.Context, arg string) error {
 	}
 	d.torrents = append(d.torrents, t)
 	d.open++
-	d.note(t, nil)
+	d.note(ctx, t, nil)
 	return d.nameFirst(o)
 }
 
@@ -212,6 +220,17 @@ func (d *Download) addArg(ctx context.Context, arg string) (o *view.Torrent, add
 			return nil, false, err
 		}
 	}
+	if spec.Link != nil && d.Seed == nil {
+		if err := d.checkPrivate(spec.Link); err != nil {
+			return nil, false, err
+		}
+		if spec.Link, err = d.resolve(ctx, spec.Link); err != nil {
+			return nil, false, err
+		}
+		if d.isPrivate(spec.Link.Hash()) { // the folder and the selection are those of the files
+			body.Dir, body.Select, body.Overwrite = "", nil, false
+		}
+	}
 	body.SetTorrent(&spec)
 	return d.addBody(ctx, body)
 }
@@ -247,17 +266,17 @@ func (d *Download) present() iter.Seq[report.Torrent] {
 }
 
 // handle handles an event of the daemon.
-func (d *Download) handle(event string, data []byte) error {
+func (d *Download) handle(ctx context.Context, event string, data []byte) error {
 	if event == "changes" {
 		var c api.Changes
 		if err := json.Unmarshal(data, &c); err != nil {
 			return err
 		}
-		if err := d.changed(&c); err != nil {
+		if err := d.changed(ctx, &c); err != nil {
 			return err
 		}
 	} else if o, err := view.Decode(event, data); err == nil {
-		d.forward(o)
+		d.forward(ctx, o)
 	}
 	if d.open == 0 && (!d.Stay || len(d.torrents) == d.failed.Count) {
 		return errDone
@@ -265,14 +284,14 @@ func (d *Download) handle(event string, data []byte) error {
 	return nil
 }
 
-func (d *Download) changed(c *api.Changes) error {
+func (d *Download) changed(ctx context.Context, c *api.Changes) error {
 	d.cursor = c.Cursor
 	seen := map[*torrent]bool{}
 	for _, o := range c.Changed {
 		if t := d.find(o.InfoHash); t != nil {
 			seen[t] = true
 			t.set(o)
-			d.note(t, nil)
+			d.note(ctx, t, nil)
 			if err := d.nameFirst(o); err != nil {
 				return err
 			}
@@ -296,7 +315,7 @@ func errRemoved(t *torrent) error {
 }
 
 // forward reports an event of one of the torrents.
-func (d *Download) forward(o view.Object) {
+func (d *Download) forward(ctx context.Context, o view.Object) {
 	t := d.find(view.InfoHash(o))
 	if t == nil {
 		return
@@ -307,7 +326,7 @@ func (d *Download) forward(o view.Object) {
 			return
 		}
 	case *view.Completed:
-		d.note(t, o)
+		d.note(ctx, t, o)
 		return
 	case *view.Failed:
 		d.settle(t, exit.Fail(exit.OfFault(o.Kind), o.Hint, fmt.Errorf("%s: %s", t.Name(), o.Error)))
@@ -321,7 +340,7 @@ func (d *Download) forward(o view.Object) {
 
 // note settles a torrent if it is complete. event is the event that says so, or nil if only the
 // state does.
-func (d *Download) note(t *torrent, event *view.Completed) {
+func (d *Download) note(ctx context.Context, t *torrent, event *view.Completed) {
 	if t.settled || event == nil && !t.isComplete() {
 		return
 	}
@@ -333,8 +352,11 @@ func (d *Download) note(t *torrent, event *view.Completed) {
 	if d.Seed != nil {
 		d.rep.Forward(report.Event{Name: t.Name(), Object: &view.Seeding{Head: head, Magnet: t.magnet(), Addr: d.addr}})
 	}
-	d.settle(t, nil)
-	d.Hooks.Run(hook.Completed{Name: t.Name(), InfoHash: t.InfoHash().String(), Dir: t.dir()})
+	dir, err := d.finish(ctx, t)
+	d.settle(t, err)
+	if err == nil {
+		d.Hooks.Run(hook.Completed{Name: t.Name(), InfoHash: t.InfoHash().String(), Dir: dir})
+	}
 }
 
 // settle records that a torrent is complete or has failed.

@@ -29,10 +29,10 @@ func TestACompleteTorrentHasItsName(t *testing.T) {
 			return err
 		}
 		d.rep, d.torrents, d.open = rep, []*torrent{x}, 1
-		if err := d.handle("metadata", []byte(`{"event":"metadata","infohash":"`+infohash+`","name":"film","size":4,"pieces":1,"piece_length":16384}`)); err != nil {
+		if err := d.handle(t.Context(), "metadata", []byte(`{"event":"metadata","infohash":"`+infohash+`","name":"film","size":4,"pieces":1,"piece_length":16384}`)); err != nil {
 			return err
 		}
-		if err := d.handle("complete", []byte(`{"event":"complete","infohash":"`+infohash+`"}`)); err != errDone {
+		if err := d.handle(t.Context(), "complete", []byte(`{"event":"complete","infohash":"`+infohash+`"}`)); err != errDone {
 			t.Errorf("the completion gives %v", err)
 		}
 		return nil

@@ -8,11 +8,13 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/node/api"
 	"seedbed/node/stream"
+	"seedbed/node/tree"
 	"seedbed/node/view"
 )
 
@@ -23,6 +25,9 @@ type Stream struct {
 	File int // the number of the file to play; 0: all
 	// Play, if not nil, runs a player with a URL. The command ends when it returns true.
 	Play func(ctx context.Context, url string) (over bool)
+	// Serve serves the files of a private publication until ctx ends, and returns those that can be
+	// played, with their URLs. The command decrypts them.
+	Serve func(ctx context.Context, files *tree.Tree) ([]report.Stream, error)
 }
 
 // linkSeconds is how long the URLs are valid.
@@ -32,32 +37,56 @@ const linkSeconds = 24 * 60 * 60
 func (s *Stream) Run(ctx context.Context, arg string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	played := make(chan struct{})
-	isPlaying := false
-	s.Stay, s.startNow, s.takesIDs = true, true, true
+	var playing sync.WaitGroup
+	var failed error
+	s.Stay, s.startNow, s.takesIDs, s.toPlay = true, true, true, true
 	s.named = func(o *view.Torrent) error {
+		t := s.torrents[0]
+		if s.isPrivate(t.InfoHash()) {
+			playing.Go(func() {
+				isOver, err := s.playPrivate(ctx, t, o)
+				if isOver || err != nil {
+					failed = err
+					cancel(errDone)
+				}
+			})
+			return nil
+		}
 		files, err := s.files(ctx, o)
 		if err != nil {
 			return err
 		}
-		s.rep.Streaming(s.torrents[0], files)
+		s.rep.Streaming(t, files)
 		if s.Play != nil {
-			isPlaying = true
-			go func() {
-				defer close(played)
+			playing.Go(func() {
 				if s.Play(ctx, toOpen(files)) {
 					cancel(errDone)
 				}
-			}()
+			})
 		}
 		return nil
 	}
 	err := s.Download.Run(ctx, []string{arg})
 	cancel(nil)
-	if isPlaying {
-		<-played
+	playing.Wait()
+	return errors.Join(err, failed)
+}
+
+// playPrivate serves the files of a private publication until ctx ends, or until the player has ended.
+func (s *Stream) playPrivate(ctx context.Context, t *torrent, o *view.Torrent) (isOver bool, err error) {
+	tree, err := s.tree(ctx, o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return true, nil
+		}
+		return true, s.Target.Fail(err)
 	}
-	return err
+	files, err := s.Serve(ctx, tree)
+	if err != nil {
+		return true, err
+	}
+	s.rep.Streaming(report.Named(t, tree.Name()), files)
+	return s.Play != nil && s.Play(ctx, toOpen(files)), nil
 }
 
 // files returns the files that can be played, with their URLs. It selects the file that the user has

@@ -59,6 +59,17 @@ type Torrent interface {
 	Snapshot() node.Snapshot
 }
 
+// Named returns t with another name.
+func Named(t Torrent, name string) Torrent { return named{t, name} }
+
+type named struct {
+	Torrent
+	name string
+}
+
+// Name implements Torrent.
+func (n named) Name() string { return n.name }
+
 // All returns the torrents of a node for a reporter.
 func All(ts []*node.Torrent) iter.Seq[Torrent] {
 	return func(yield func(Torrent) bool) {

@@ -26,27 +26,35 @@ type sealedTorrent struct {
 	isDone    bool // the files are written
 }
 
+// ErrKeepLink is the error of a command that plays the files of a link.
+var ErrKeepLink = exit.Fail(exit.Usage, "ask the publisher for the link to read it", errors.New("this link can keep a private publication alive, but not read it"))
+
+// ErrSelect is the error of --select.
+var ErrSelect = exit.Misuse(errors.New("--select cannot be used with a private publication: its list of files is encrypted, too"))
+
 // seal makes spec download a version of the private publication l to a hidden folder, if the link
-// opens the files. Otherwise the ciphertext is what the user gets.
+// opens the files. Otherwise the ciphertext is what the user gets, but it cannot be played.
 func (s *Session) seal(spec *node.Spec, l *magnet.Link) error {
 	if !l.Secret.CanRead() {
+		if s.Serve != nil && l.IsPrivate() {
+			return ErrKeepLink
+		}
 		return nil
 	}
 	if spec.Select != nil {
-		return exit.Misuse(errors.New("--select cannot be used with a private publication: its list of files is encrypted, too"))
-	}
-	if s.Serve != nil {
-		return exit.Fail(exit.Usage, "open it in a browser or a player with seedbed gateway and the link, or download it with seedbed get",
-			errors.New("stream cannot decrypt a private publication"))
+		return ErrSelect
 	}
 	if s.MetadataOnly {
+		return nil
+	}
+	t := &sealedTorrent{secret: l.Secret, dir: spec.Dir, hidden: filepath.Join(spec.Dir, ".sealed-"+l.PublicKey.Short().String()[:8]), overwrite: spec.Overwrite}
+	spec.Dir = t.hidden
+	if s.Serve != nil { // it is decrypted while it is read
 		return nil
 	}
 	if s.sealed == nil {
 		s.sealed = map[id.ID]*sealedTorrent{}
 	}
-	t := &sealedTorrent{secret: l.Secret, dir: spec.Dir, hidden: filepath.Join(spec.Dir, ".sealed-"+l.PublicKey.Short().String()[:8]), overwrite: spec.Overwrite}
-	spec.Dir = t.hidden
 	s.sealed[spec.Link.Hash()] = t
 	return nil
 }
@@ -88,7 +96,7 @@ func (t *sealedTorrent) decrypt(ctx context.Context, torrent *metainfo.Info) err
 	}
 	defer to.Close()
 	open := sealedfs.InFolder(torrent, from)
-	tree, err := sealedfs.Open(t.secret.Keys(), torrent, open)
+	tree, err := sealedfs.Open(t.secret.Keys(), sealedfs.BlobsOf(torrent), open)
 	if err != nil {
 		return err
 	}

@@ -79,14 +79,7 @@ progress; Ctrl-C ends only that.`,
 						return err
 					}
 				}
-				if at != 0 {
-					if args[0], err = c.ArgumentLink(cmd.Context(), a, args[0]); err != nil {
-						return err
-					}
-					if args[0], err = versionFromDaemon(cmd.Context(), running, args[0], at); err != nil {
-						return target.Fail(err)
-					}
-				}
+				d.Resolve = resolveWith(running, at)
 				return d.Run(cmd.Context(), args)
 			}
 			cfg, err := c.NodeConfig(cmd.Context())
@@ -154,23 +147,21 @@ func checkAt(cmd *cobra.Command, at int64, args []string) error {
 	return nil
 }
 
-// versionFromDaemon returns the link to a version of a publication, whose newest item a daemon finds.
-func versionFromDaemon(ctx context.Context, c *client.Client, arg string, seq int64) (string, error) {
-	link, err := magnet.ParseBare(arg)
-	if err != nil {
-		return "", err
+// resolveWith returns a function that returns the link to version seq of a publication, or to the newest
+// one if seq is 0. A daemon finds the newest item.
+func resolveWith(c *client.Client, seq int64) func(context.Context, *magnet.Link) (*magnet.Link, error) {
+	return func(ctx context.Context, link *magnet.Link) (*magnet.Link, error) {
+		found, err := handover.WithDaemon(c).Newest(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		newest, err := found.Version()
+		if err != nil {
+			return nil, err
+		}
+		if seq == 0 {
+			return newest.Pin(link), nil
+		}
+		return node.VersionAt(link, &newest, seq)
 	}
-	found, err := handover.WithDaemon(c).Newest(ctx, link)
-	if err != nil {
-		return "", err
-	}
-	newest, err := found.Version()
-	if err != nil {
-		return "", err
-	}
-	at, err := node.VersionAt(link, &newest, seq)
-	if err != nil {
-		return "", err
-	}
-	return at.String(), nil
 }

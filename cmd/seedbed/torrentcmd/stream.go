@@ -26,9 +26,11 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/session"
 	"seedbed/internal/option"
+	"seedbed/internal/sealed"
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/node/stream"
+	"seedbed/node/tree"
 )
 
 // defaultHTTP is the default address of the HTTP server. If it is in use, any free port is
@@ -39,7 +41,6 @@ const defaultHTTP = "127.0.0.1:8008"
 func Stream(a *app.App) *cobra.Command {
 	var c app.Flags
 	st := streaming{addr: defaultHTTP}
-	var file int
 	ahead := option.Size(16 << 20)
 	var target *remotecmd.Target
 	cmd := &cobra.Command{
@@ -60,9 +61,10 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
   seedbed stream film.torrent --http 192.168.1.5:8008`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("file") && file < 1 {
+			if cmd.Flags().Changed("file") && st.file < 1 {
 				return exit.Misuse(errors.New("--file takes a number from 1, as in the output of show"))
 			}
+			st.isAsked = cmd.Flags().Changed("http")
 			running, err := target.Running(cmd.Context())
 			if err != nil {
 				return err
@@ -75,16 +77,18 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 				if err := target.Misfit(cmd, fit...); err != nil {
 					return err
 				}
-				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Flags: &c, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
+				s := &handover.Stream{File: st.file, Download: handover.Download{App: a, Target: target, Client: running, Flags: &c, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
 				s.Body = api.AddBody{Peers: c.Peers}
-				if file > 0 {
-					s.Body.Select = []int{file}
+				if st.file > 0 {
+					s.Body.Select = []int{st.file}
 				}
 				if cmd.Flags().Changed("dir") {
 					if s.Body.Dir, err = target.Dir(c.Dir); err != nil {
 						return err
 					}
 				}
+				s.Resolve = resolveWith(running, 0)
+				s.Serve = st.serveTree
 				if len(st.open.Words) > 0 {
 					s.Play = func(ctx context.Context, what string) bool { return st.playByDaemon(ctx, a, what) }
 				}
@@ -106,10 +110,13 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 				return exit.Misuse(errors.New("--readahead must be 1 or more"))
 			}
 			spec.Dir, spec.Peers, spec.ReadAhead = c.Dir, c.Peers, int64(ahead)
-			if cmd.Flags().Changed("file") {
-				spec.Select = []int{file}
+			if spec.Link != nil {
+				st.secret = spec.Link.Secret
 			}
-			if err := st.listen(cmd.Flags().Changed("http")); err != nil {
+			if cmd.Flags().Changed("file") && !st.secret.CanRead() {
+				spec.Select = []int{st.file}
+			}
+			if err := st.listen(); err != nil {
 				return err
 			}
 			defer st.close()
@@ -125,7 +132,7 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 	c.AddNetwork(fs)
 	target = remotecmd.AddTarget(fs, c.Values)
 	c.AddNames(fs)
-	fs.IntVar(&file, "file", 0, "play only file `N`, numbered as in the output of show")
+	fs.IntVar(&st.file, "file", 0, "play only file `N`, numbered as in the output of show")
 	fs.Var(&st.open, "open", "run the player `CMD` with the URL to play; seedbed exits when CMD does")
 	fs.Var(&st.addr, "http", "`HOST:PORT` to serve at; requests for other hosts are refused")
 	fs.Var(&ahead, "readahead", "how far ahead of a player to download")
@@ -137,18 +144,20 @@ type streaming struct {
 	addr option.Addr
 	open option.Command
 
+	isAsked  bool          // the user has given addr
+	file     int           // the number of the file to play; 0: all
+	secret   sealed.Secret // of a private publication
 	listener net.Listener
-	server   *http.Server
 	handler  *stream.Server
 	over     chan error // buffered: 1
 	once     sync.Once
 }
 
 // listen opens the listener. If the default address is in use, it uses a free port.
-func (s *streaming) listen(asked bool) (err error) {
+func (s *streaming) listen() (err error) {
 	host, _, _ := net.SplitHostPort(string(s.addr)) // validated when it was set
 	s.listener, err = net.Listen("tcp", string(s.addr))
-	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
+	if err != nil && !s.isAsked && errors.Is(err, syscall.EADDRINUSE) {
 		s.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {
@@ -159,60 +168,97 @@ func (s *streaming) listen(asked bool) (err error) {
 
 func (s *streaming) close() { s.listener.Close() }
 
-// serve starts to serve t, reports the URLs as soon as they are known, and runs the player.
+// serve starts to serve t, reports the URLs as soon as they are known, and runs the player. What is
+// served of a private publication is known only when its list of files has been decrypted.
 func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep *report.Feed) (<-chan error, func()) {
-	host, _, _ := net.SplitHostPort(string(s.addr))
 	s.over = make(chan error, 1)
-	s.handler = stream.New(t, host)
-	s.server = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
-		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.end(exit.Fail(exit.Network, "", fmt.Errorf("serving at %s: %w", s.listener.Addr(), err)))
+		var source stream.Source
+		if s.secret.CanRead() {
+			files, err := tree.OpenSealed(ctx, t, s.secret.Keys())
+			if err != nil {
+				if ctx.Err() == nil {
+					s.end(err)
+				}
+				return
+			}
+			source = stream.OfTree(files)
+		} else {
+			source = stream.OfTorrent(t)
 		}
-	})
-	tasks.Go(func() {
-		if err := s.reportFiles(ctx, t, rep); err != nil {
+		defer s.handle(source).Close()
+		select {
+		case <-t.Named():
+		case <-ctx.Done():
+			return
+		}
+		if err := s.reportFiles(ctx, report.Named(t, source.Name()), source, rep); err != nil {
 			s.end(err)
 		}
+		<-ctx.Done()
 	})
 	return s.over, func() {
 		cancel()
-		s.server.Close()
 		tasks.Wait()
 	}
 }
 
+// serveTree serves the files of a private publication that a daemon downloads until ctx ends, and returns
+// those that can be played.
+func (s *streaming) serveTree(ctx context.Context, files *tree.Tree) ([]report.Stream, error) {
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	source := stream.OfTree(files)
+	server := s.handle(source)
+	context.AfterFunc(ctx, func() { server.Close() })
+	return s.files(source)
+}
+
+// handle starts to serve source.
+func (s *streaming) handle(source stream.Source) *http.Server {
+	host, _, _ := net.SplitHostPort(string(s.addr))
+	s.handler = stream.New(source, host)
+	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() {
+		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.end(exit.Fail(exit.Network, "", fmt.Errorf("serving at %s: %w", s.listener.Addr(), err)))
+		}
+	}()
+	return server
+}
+
 func (s *streaming) end(err error) { s.once.Do(func() { s.over <- err }) }
 
-// reportFiles waits for the metadata, reports which files can be played at which URLs, and
-// opens the player.
-func (s *streaming) reportFiles(ctx context.Context, t *node.Torrent, rep *report.Feed) error {
-	select {
-	case <-t.Named():
-	case <-ctx.Done():
-		return nil
-	}
-	files := s.files(t)
-	if len(files) == 0 {
-		return exit.Fail(exit.Usage, "see seedbed show for its files", fmt.Errorf("%s has no file with that number", t.Name()))
+// reportFiles reports which files can be played at which URLs, and opens the player.
+func (s *streaming) reportFiles(ctx context.Context, t report.Torrent, source stream.Source, rep *report.Feed) error {
+	files, err := s.files(source)
+	if err != nil {
+		return err
 	}
 	rep.Streaming(t, files)
 	if len(s.open.Words) == 0 {
 		return nil
 	}
-	return s.play(ctx, s.toOpen(t, files), rep)
+	return s.play(ctx, toOpen(files), rep)
 }
 
-func (s *streaming) files(t *node.Torrent) (out []report.Stream) {
+// files returns the files that can be played, or the one that the user has named.
+func (s *streaming) files(source stream.Source) (out []report.Stream, err error) {
 	root := url.URL{Scheme: "http", Host: reachable(s.listener.Addr()), Path: "/"}
-	for _, i := range t.Files() {
-		f := &t.Info().Files[i]
-		out = append(out, report.Stream{Number: t.Info().FileNumber(i), Path: strings.Join(f.Path, "/"), Size: f.Length,
-			URL: strings.TrimSuffix(root.String(), "/") + stream.Path(t.Info().FileNumber(i), t.FileName(i)), Root: root.String()})
+	files, _ := source.Files()
+	for _, f := range files {
+		if s.file == 0 || s.file == f.Number {
+			out = append(out, report.Stream{Number: f.Number, Path: f.Path, Size: f.Size,
+				URL: strings.TrimSuffix(root.String(), "/") + stream.Path(f.Number, f.Path), Root: root.String()})
+		}
 	}
-	return out
+	if len(out) == 0 {
+		return nil, exit.Fail(exit.Usage, "see seedbed show for its files", fmt.Errorf("%s has no file with that number", source.Name()))
+	}
+	return out, nil
 }
 
 // reachable returns an address at which this machine can reach the listener.
@@ -226,18 +272,20 @@ func reachable(a net.Addr) string {
 
 // toOpen returns the URL to open: the playlist if several files are playable, the only
 // playable file, or else the largest file.
-func (s *streaming) toOpen(t *node.Torrent, files []report.Stream) string {
-	playable := stream.Playable(t)
-	if len(playable) > 1 {
-		return files[0].Root + "playlist.m3u"
-	}
+func toOpen(files []report.Stream) string {
+	var playable []report.Stream
 	for _, f := range files {
-		if len(playable) == 1 && f.Number == t.Info().FileNumber(playable[0]) {
-			return f.URL
+		if stream.IsPlayable(f.Path) {
+			playable = append(playable, f)
 		}
 	}
-	largest := slices.MaxFunc(files, func(a, b report.Stream) int { return cmp.Compare(a.Size, b.Size) })
-	return largest.URL
+	switch len(playable) {
+	case 0:
+		return slices.MaxFunc(files, func(a, b report.Stream) int { return cmp.Compare(a.Size, b.Size) }).URL
+	case 1:
+		return playable[0].URL
+	}
+	return files[0].Root + "playlist.m3u"
 }
 
 // launchWithin is how long a command may take that only starts a player.
