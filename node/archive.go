@@ -27,7 +27,7 @@ func (n *Node) AddArchive(torrent *metainfo.Torrent, dir string, files []int) (*
 	if files != nil && len(files) == 0 {
 		dir = n.state.path // one that exists
 	}
-	t, err := n.Add(Spec{Torrent: torrent, Dir: dir, Select: files, Seed: true, archive: true})
+	t, err := n.Add(Spec{Torrent: torrent, Dir: dir, Select: files, Seed: true, Archive: true})
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (n *Node) add(spec *Spec, takeOver func(*Torrent, *sessionEntry) error) (*T
 		t.refuse()
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
 	}
-	if spec.archive {
+	if spec.Archive {
 		if err := t.state.keepTorrent(spec.Torrent); err != nil {
 			n.forget(t)
 			err = errors.Join(err, t.state.close())

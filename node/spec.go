@@ -95,7 +95,8 @@ type Spec struct {
 	// reported as a warning, and Prepare is called again later.
 	Prepare func(*metainfo.Info) error
 
-	archive bool // the torrent of an Archive
+	// Archive adds the torrent of an Archive; only AddArchive sets it.
+	Archive bool
 }
 
 // InfoHash returns the infohash that identifies the torrent.

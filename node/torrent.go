@@ -47,7 +47,7 @@ func (n *Node) newTorrent(hash id.ID, spec *Spec) *Torrent {
 	t.control.init(spec)
 	t.complete.Store(spec.Seed)
 	t.control.upRate, t.control.downRate = spec.UpRate, spec.DownRate
-	if spec.archive {
+	if spec.Archive {
 		t.milestones.reach(isArchive)
 	}
 	if spec.ReadAhead > 0 {
