@@ -3,8 +3,11 @@ package pins
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +25,21 @@ func (h *home) leftovers() (bytes int64, follows int) {
 	return onDisk(filepath.Join(h.dir, "pins")), len(records)
 }
 
+// fingerprint describes the files of a folder. It changes when one of them does.
+func fingerprint(dir string) string {
+	var b strings.Builder
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		fmt.Fprintln(&b, path, err)
+		if err == nil {
+			if fi, err := e.Info(); err == nil {
+				fmt.Fprintln(&b, fi.Size(), fi.Mode(), fi.ModTime().UnixNano())
+			}
+		}
+		return nil
+	})
+	return b.String()
+}
+
 // A process that is killed while it pins or removes a pin leaves nothing behind: after the next start the
 // pin is held, or nothing of it is there.
 func TestAKillAtAnyMomentLeavesNothingBehind(t *testing.T) {
@@ -29,12 +47,18 @@ func TestAKillAtAnyMomentLeavesNothingBehind(t *testing.T) {
 		a, dir := start(t, n, 1), t.TempDir()
 		a.publishFile(0, 50000)
 		var killed []string
-		kill := func() { // copies what is on disk
-			to := t.TempDir()
-			if err := os.CopyFS(to, os.DirFS(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				t.Fatal(err)
+		kill := func() { // copies what is on disk, as it is at one moment
+			for {
+				to := t.TempDir()
+				before := fingerprint(dir)
+				if err := os.CopyFS(to, os.DirFS(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Fatal(err)
+				}
+				if fingerprint(dir) == before {
+					killed = append(killed, to)
+					return
+				}
 			}
-			killed = append(killed, to)
 		}
 		b := startIn(t, n, 2, dir)
 		b.add(keyLink(0), 0)
