@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"seedbed/magnet/metainfo"
 )
@@ -23,6 +24,8 @@ type Extraction struct {
 	Keep      func(file int) bool
 	Overwrite bool
 	Progress  func(done, total int64) // may be nil
+
+	part string // name of a file that is being written; no file of Tree has it
 }
 
 // ExistsError reports a file that is there and differs from the one to be written.
@@ -38,6 +41,7 @@ func (e *ExistsError) Hint() string { return "move it away, or replace it with -
 func (x *Extraction) Run(ctx context.Context) error {
 	info := x.Tree.Info
 	total, done := info.Payload(), int64(0)
+	x.part = unusedName(info)
 	for i := range info.Files {
 		f := &info.Files[i]
 		name := info.PathOf(i)
@@ -61,6 +65,16 @@ func (x *Extraction) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unusedName returns a name that no file or folder of info has. It is the same each time, so that what a killed
+// process has left is found.
+func unusedName(info *metainfo.Info) string {
+	for name := ".seedbed-decrypting"; ; name += "_" {
+		if !slices.ContainsFunc(info.Files, func(f metainfo.File) bool { return slices.Contains(f.Path, name) }) && info.Name != name {
+			return name
+		}
+	}
 }
 
 func (x *Extraction) file(ctx context.Context, i int, name string, counted func(int)) error {
@@ -108,7 +122,7 @@ func (x *Extraction) file(ctx context.Context, i int, name string, counted func(
 	if f.Executable {
 		mode = 0o755
 	}
-	part := path.Join(path.Dir(name), ".seedbed-decrypting")
+	part := path.Join(path.Dir(name), x.part)
 	_ = x.To.Remove(part) // a killed process may have left it
 	out, err := x.To.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {

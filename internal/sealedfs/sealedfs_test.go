@@ -59,7 +59,7 @@ func (p *published) write(name string, b []byte) {
 // update makes the next version, and returns the names of the blobs that were written.
 func (p *published) update() (written []string) {
 	p.t.Helper()
-	made, err := create.Make(p.t.Context(), p.source, create.Options{Format: metainfo.V2})
+	made, err := create.Make(p.t.Context(), p.source, create.Options{Format: metainfo.V2, Rules: create.Rules{Hidden: create.Keep}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -175,6 +175,14 @@ func TestFoldersAreReadAsTheyWere(t *testing.T) {
 			t.Error("the torrent shows which file is executable")
 		}
 	}
+}
+
+// Files and folders whose names are like those of files that are being written are files like others.
+func TestNamesOfFilesThatAreWritten(t *testing.T) {
+	p := publish(t, map[string][]byte{
+		".seedbed-decrypting": []byte("a"), "b": []byte("b"), "c/.seedbed-decrypting_/d": []byte("d"), "c/e": []byte("e"), "manifest.part": []byte("f"),
+	})
+	p.extract()
 }
 
 func TestSingleFiles(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"seedbed/internal/sealed"
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
@@ -37,7 +38,7 @@ const partSuffix = ".part"
 
 // Update makes the folder of blobs, whose path it returns, the encrypted copy of the files: it
 // encrypts those that have changed, and deletes what no file needs. If it fails after Changing was
-// called, the folder has parts of the old copy and of the new one. A file that cannot be read, or that has changed since
+// called, the folder has parts of the old copy and of the new one. A copy that is complete survives a power cut. A file that cannot be read, or that has changed since
 // Info was made, is an *fs.PathError.
 func (c *Copy) Update(ctx context.Context) (folder string, err error) {
 	folder = filepath.Join(c.Dir, c.Keys.TorrentName())
@@ -74,7 +75,10 @@ func (c *Copy) Update(ctx context.Context) (folder string, err error) {
 	if err := w.write(c.Keys.ManifestName(), func(out io.Writer) error { return c.Keys.SealManifest(out, c.Info.Raw) }); err != nil {
 		return "", err
 	}
-	return folder, w.deleteOthers()
+	if err := w.deleteOthers(); err != nil {
+		return "", err
+	}
+	return folder, statefile.SyncDir(folder)
 }
 
 type writer struct {
@@ -168,8 +172,10 @@ func (w *writer) write(name string, do func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(do(out), out.Close())
-	if err == nil {
+	if err = do(out); err == nil {
+		err = out.Sync() // its content does not change any more, so nothing hashes it again
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
 		err = w.to.Rename(part, name)
 	}
 	if err != nil {

@@ -211,6 +211,7 @@ func (s *streaming) serveTree(ctx context.Context, files *tree.Tree) ([]report.S
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
+	s.over = make(chan error, 1)
 	source := stream.OfTree(files)
 	server := s.handle(source)
 	context.AfterFunc(ctx, func() { server.Close() })
