@@ -7,6 +7,13 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
+// Limits of the earlier versions of one publication that its publisher, or a follower, shares as Archives.
+const (
+	MaxEarlier = 20 // versions; the item names about as many
+	// MaxEarlierBytes limits their torrent files: with 100,000 files, one has about 10 MB.
+	MaxEarlierBytes = 32 << 20
+)
+
 // archiveConns limits the connections of an Archive. Most take a moment: the metadata is sent.
 const archiveConns = 8
 

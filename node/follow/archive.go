@@ -12,13 +12,7 @@ import (
 )
 
 // The earlier versions that are on disk (Config.Keep) are shared, so that others can look at them and download
-// them. These limits are those of a publisher.
-const (
-	// maxEarlier limits the versions that are shared.
-	maxEarlier = 20
-	// maxEarlierBytes limits their torrent files: with 100,000 files, one has about 10 MB.
-	maxEarlierBytes = 32 << 20
-)
+// them.
 
 // shareEarlier shares the versions on disk that were current once, besides the current one and the one that is
 // being downloaded. One that the node has as a torrent is left out.
@@ -33,10 +27,10 @@ func (f *Follower) shareEarlier() {
 			one = nil
 		}
 		fi, err := os.Stat(f.folder.torrentPath(name))
-		if err != nil || isOther || len(f.archives) == maxEarlier {
+		if err != nil || isOther || len(f.archives) == node.MaxEarlier {
 			continue
 		}
-		if bytes += fi.Size(); bytes > maxEarlierBytes {
+		if bytes += fi.Size(); bytes > node.MaxEarlierBytes {
 			break
 		}
 		if one == nil {

@@ -17,12 +17,6 @@ import (
 // The publisher shares the metadata of earlier versions, so that anyone can see what they consisted of. Of
 // a private publication it also shares their manifests, which list the files. It does not have the
 // files any more.
-const (
-	// maxEarlier limits the versions; the item names about as many.
-	maxEarlier = 20
-	// maxEarlierBytes limits their torrent files: with 100,000 files, one has about 10 MB.
-	maxEarlierBytes = 32 << 20
-)
 
 // archive shares earlier versions on the node, by infohash.
 type archive struct {
@@ -119,7 +113,7 @@ type earlierVersion struct {
 func (p *Publication) earlierToShare() (list []earlierVersion, newest id.ID) {
 	versions := p.Versions()
 	seen, bytes := map[id.ID]bool{}, int64(0)
-	for i := len(versions) - 1; i >= 0 && len(list) < maxEarlier; i-- {
+	for i := len(versions) - 1; i >= 0 && len(list) < node.MaxEarlier; i-- {
 		v := versions[i]
 		infohash, err := id.ParseHex(v.InfoHash)
 		if err != nil || seen[infohash] {
@@ -134,7 +128,7 @@ func (p *Publication) earlierToShare() (list []earlierVersion, newest id.ID) {
 		if err != nil {
 			continue
 		}
-		if bytes += fi.Size(); bytes > maxEarlierBytes {
+		if bytes += fi.Size(); bytes > node.MaxEarlierBytes {
 			break
 		}
 		list = append(list, earlierVersion{v, infohash})
