@@ -237,7 +237,7 @@ func TestAPublishingKeyIsStolen(t *testing.T) {
 	js.retry(ctx, map[string]any{"do": "put", "value": inHex(highest), "seed": secretOf(t, home, "home"), "seq": 10}, isStored)
 	d.warned(d.follower, fmt.Sprintf("version 10 is ignored: the key %s", homeKey[:8]))
 	must(t, os.WriteFile(filepath.Join(dir, "page"), []byte("too late"), 0o644))
-	d.warned(h, "the delegation has expired at")
+	d.warned(h, "the delegation expired at")
 	if b, err := os.ReadFile(filepath.Join(resolved(t, d.dir), "site", "page")); string(b) != "of home, changed" {
 		t.Errorf("after the expiry, the follower has %q, %v", b, err)
 	}

@@ -29,7 +29,7 @@ type Archive struct{ torrent *Torrent }
 // AddArchive adds an Archive of a torrent. Its files with these numbers, from 1 as in Spec.Select, are in
 // the folder dir; nil means all of them, and an empty list that only the metadata is shared. The files are opened
 // read-only, and hashed when a peer asks first. If one of them is damaged then, the Archive ends. The error is
-// ErrDuplicate if the node has the torrent.
+// ErrDuplicate if the node has the torrent, and ErrLocked if another process has it.
 func (n *Node) AddArchive(torrent *metainfo.Torrent, dir string, files []int) (*Archive, error) {
 	if files != nil && len(files) == 0 {
 		dir = n.state.path // one that exists
@@ -57,7 +57,7 @@ func (a *Archive) Remove(ctx context.Context) error {
 // isArchive reports whether the torrent is that of an Archive.
 func (t *Torrent) isArchive() bool { return t.milestones.has(isArchive) }
 
-// isHidden reports whether the torrent is neither listed nor has events.
+// isHidden reports whether the torrent is left out of Torrents and has no events.
 func (t *Torrent) isHidden() bool { return t.IsCache() || t.isArchive() }
 
 // givesWayTo reports whether the torrent is removed when other, which has the same infohash, is added.

@@ -13,15 +13,18 @@ const renewalNotice = 14 * 24 * time.Hour
 // AskOwner is the advice to those whose key does not publish, or not for much longer.
 const AskOwner = "ask the owner of the publication for a new delegation file, and give it with --delegation"
 
-// CheckExpiry returns a fault of kind node.FaultPermission if a statement has expired, or expires within
-// 14 days, and whether it has expired. It returns nil otherwise.
-func CheckExpiry(expiry, now time.Time) (has bool, err error) {
+// SignAgain is the advice to the owner.
+const SignAgain = "sign a new statement with seedbed key delegate, and publish with its file"
+
+// CheckExpiry returns an error of kind node.FaultPermission, with this advice, if a statement has expired or expires within
+// 14 days, and reports whether it has expired.
+func CheckExpiry(expiry, now time.Time, advice string) (expired bool, err error) {
 	left, at := expiry.Sub(now), expiry.UTC().Format("2006-01-02 15:04 MST")
 	switch {
 	case left <= 0:
-		return true, node.NewFault(node.FaultPermission, fmt.Errorf("the delegation has expired at %s", at), AskOwner)
+		return true, node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expired at %s", at), advice)
 	case left < renewalNotice:
-		return false, node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expires at %s", at), AskOwner)
+		return false, node.NewFault(node.FaultPermission, fmt.Errorf("the delegation expires at %s", at), advice)
 	}
 	return false, nil
 }

@@ -14,32 +14,39 @@ import (
 // The earlier versions that are on disk (Config.Keep) are shared, so that others can look at them and download
 // them.
 
-// shareEarlier shares the versions on disk that were current once, besides the current one and the one that is
-// being downloaded. One that the node has as a torrent is left out.
+// shareEarlier shares the versions that earlierToShare returns, and no others. A version that the node has as
+// a torrent is left out.
 func (f *Follower) shareEarlier() {
-	bytes := int64(0)
-	var errs []error
-	for _, name := range f.store.list() {
-		one := f.archives[name]
-		isOther := name == f.folder.file.shown().Folder || f.fetching != nil && name == f.fetching.name
-		if one != nil && (isOther || one.HasEnded()) {
+	wanted := f.earlierToShare()
+	errs := []error{f.endArchives(wanted)}
+	for _, name := range wanted {
+		if one := f.archives[name]; one != nil && one.HasEnded() {
 			errs = append(errs, f.endArchive(f.ctx, name))
-			one = nil
 		}
-		fi, err := os.Stat(f.folder.torrentPath(name))
-		if err != nil || isOther || len(f.archives) == node.MaxEarlier {
-			continue
-		}
-		if bytes += fi.Size(); bytes > node.MaxEarlierBytes {
-			break
-		}
-		if one == nil {
+		if f.archives[name] == nil {
 			errs = append(errs, f.share(name))
 		}
 	}
 	if err := errors.Join(errs...); err != nil && f.ctx.Err() == nil {
 		f.warn(fmt.Errorf("earlier versions cannot be shared: %w", err))
 	}
+}
+
+// earlierToShare returns the folders of the versions to share, newest first: those on disk, within the limits,
+// except the current version and the one that is being downloaded.
+func (f *Follower) earlierToShare() (names []string) {
+	bytes := int64(0)
+	for _, name := range f.store.list() {
+		fi, err := os.Stat(f.folder.torrentPath(name))
+		if err != nil || name == f.folder.file.shown().Folder || f.fetching != nil && name == f.fetching.name {
+			continue
+		}
+		if bytes += fi.Size(); len(names) == node.MaxEarlier || bytes > node.MaxEarlierBytes {
+			break
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func (f *Follower) share(name string) error {

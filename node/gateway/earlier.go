@@ -33,7 +33,8 @@ func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (
 	l.mu.Unlock()
 	switch {
 	case !ok:
-		return nil, nil, &Failure{Code: http.StatusNotFound, Title: "No such version", Text: fmt.Sprintf("The newest version is %d. It does not name version %d among the earlier ones.", v.Seq, a.Number)}
+		return nil, nil, &Failure{Code: http.StatusNotFound, Title: "No such version", Text: fmt.Sprintf("The newest version is %d. It does not name version %d among the earlier ones.", v.Seq, a.Number),
+			Hint: "Use the address without v-NUMBER for the newest version."}
 	case pin == nil: // its copy has just been deleted
 		return nil, nil, busy
 	}
@@ -53,7 +54,7 @@ func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return nil, nil, &Failure{Code: http.StatusGatewayTimeout, Retry: 30, Title: "No peer has this version",
-				Text: fmt.Sprintf("Version %d is one of the publication, but no peer that has it could be reached.", a.Number), Hint: "Publishers and followers may have deleted it."}
+				Text: fmt.Sprintf("Version %d is one of the publication, but no peer that has it could be reached.", a.Number), Hint: "Try again when a follower that keeps this version is online."}
 		case err != nil:
 			return nil, nil, unavailable(err)
 		}

@@ -92,7 +92,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		showError(w, r, &problem{Code: http.StatusMethodNotAllowed, Title: "Method not allowed", Text: "Files can only be read."})
 	case hasBody:
-		showError(w, r, &problem{Code: http.StatusBadRequest, Title: "Bad request", Text: "A request for a file has no content."})
+		showError(w, r, &problem{Code: http.StatusBadRequest, Title: "Bad request", Text: "This request has a body. Files can only be read: send it without one."})
 	case isOwn:
 		h.serveOwn(w, r)
 	default:

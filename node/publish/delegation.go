@@ -145,7 +145,7 @@ func (p *Publication) mayPublish(j *delegation.Judge, own id.ID32) error {
 	if !slices.Contains(j.Keys(), own) {
 		return node.NewFault(node.FaultPermission, fmt.Errorf("the key %s no longer publishes under this link: the owner's newest statement does not name it", own), delegate.AskOwner)
 	}
-	expired, err := delegate.CheckExpiry(j.Statement().Expiry, time.Now())
+	expired, err := delegate.CheckExpiry(j.Statement().Expiry, time.Now(), delegate.AskOwner)
 	if expired {
 		return err
 	}
@@ -269,7 +269,7 @@ func (k *statementKeeper) close() {
 // round handles the report of one round of the dht.Keeper in which kept was republished.
 func (k *statementKeeper) round(kept *delegate.Statement, newer *dht.Item) {
 	if now := time.Now(); now.Sub(k.warned) > 24*time.Hour {
-		if _, err := delegate.CheckExpiry(kept.Expiry, now); err != nil {
+		if _, err := delegate.CheckExpiry(kept.Expiry, now, delegate.AskOwner); err != nil {
 			k.warned = now
 			k.p.warn(err)
 		}

@@ -54,12 +54,14 @@ func showKey(a *app.App, name string, key ed25519.PrivateKey, statements []*dele
 	}
 	a.Result("%s  %s", public, name)
 	for _, s := range statements {
+		advice := delegate.AskOwner
 		if s.Item.Key == public {
+			advice = delegate.SignAgain
 			a.Say("  delegated to %s, until %s%s", report.Plural(len(s.Keys), "key"), s.Expiry.Local().Format("2006-01-02 15:04"), saltText(s.Item.Salt))
 		} else {
 			a.Say("  publishes under %s until %s", report.Exact(s.Link("").String()), s.Expiry.Local().Format("2006-01-02 15:04"))
 		}
-		if _, err := delegate.CheckExpiry(s.Expiry, time.Now()); err != nil {
+		if _, err := delegate.CheckExpiry(s.Expiry, time.Now(), advice); err != nil {
 			a.Warn(fmt.Errorf("%s: %w", name, err))
 		}
 	}

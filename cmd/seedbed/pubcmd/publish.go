@@ -177,7 +177,7 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 	}
 	if p.statement != nil {
 		body.Delegation = string(p.statement.Append(nil))
-		if _, err := delegate.CheckExpiry(p.statement.Expiry, time.Now()); err != nil {
+		if _, err := delegate.CheckExpiry(p.statement.Expiry, time.Now(), delegate.AskOwner); err != nil {
 			p.Warn(err)
 		}
 	}

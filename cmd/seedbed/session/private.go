@@ -26,10 +26,10 @@ type sealedTorrent struct {
 	isDone    bool // the files are written
 }
 
-// ErrKeepLink is the error of a command that plays the files of a link.
+// ErrKeepLink says that a link can keep a private publication alive, but not read it; stream returns it.
 var ErrKeepLink = exit.Fail(exit.Usage, "ask the publisher for the link to read it", errors.New("this link can keep a private publication alive, but not read it"))
 
-// ErrSelect is the error of --select.
+// ErrSelect says that --select cannot be used with a private publication.
 var ErrSelect = exit.Misuse(errors.New("--select cannot be used with a private publication: its list of files is encrypted, too"))
 
 // seal makes spec download a version of the private publication l to a hidden folder, if the link

@@ -200,7 +200,7 @@ func printDelegation(d *view.DelegationState, row func(label, format string, arg
 	}
 	row("until", "%s", expires.Local().Format("2006-01-02 15:04"))
 	row("statement", "number %d, stored on %s", d.Number, report.Plural(d.Nodes, "node"))
-	if _, err := delegate.CheckExpiry(expires, time.Now()); err != nil {
+	if _, err := delegate.CheckExpiry(expires, time.Now(), delegate.AskOwner); err != nil {
 		row("warning", "%s", err)
 	}
 }

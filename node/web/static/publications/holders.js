@@ -35,6 +35,7 @@ export function Holders({ publication: p }) {
   if (answer) last.current = answer;
   const holders = last.current && (last.current.holders || []);
   const counted = (last.current?.versions || []).filter((v) => v.copies).reverse();
+  const newest = last.current?.versions?.at(-1)?.copies;
   const ask = () => run(() => get(`v1/publications/${p.target}?holders=true&copies=true`));
   const t = torrents.get(p.infohash);
   return html`<section class="card" aria-labelledby="holders-title">
@@ -43,7 +44,7 @@ export function Holders({ publication: p }) {
     <dl class="facts-list">
       <div><dt>Connected now, with the newest version</dt><dd>${t ? html`${t.peers ? `${format.plural(t.peers, "peer")}, ${format.number(t.seeds)} with all of it` : "none: a follower that has all of it may disconnect"} · <a href=${href("torrents", t.infohash, "peers")}>its peers</a>` : "not known: it is not in the session"}</dd></div>
       <div><dt>Get new versions pushed</dt><dd>${p.connected ? `${format.plural(p.connected, "follower")}, connected now` : "no follower is connected now"}</dd></div>
-      <div><dt>Announced in the DHT</dt><dd>${!holders ? "not asked yet" : counted.length ? `${format.plural(counted[0].copies.addresses, "address", "addresses")} with the newest version. This node may be among them.` : "no node answered"}</dd></div>
+      <div><dt>Announced in the DHT</dt><dd>${!holders ? "not asked yet" : newest ? `${format.plural(newest.addresses, "address", "addresses")} with the newest version. This node may be among them.` : "not known: no node answered"}</dd></div>
       <div><dt>Hold the item</dt><dd>${holders ? format.plural(holders.length, "DHT node") : "not asked yet"}</dd></div>
     </dl>
     <p><button type="button" disabled=${busy} onClick=${ask}>${busy ? "Asking the DHT…" : holders ? "Ask again" : "Ask the DHT"}</button></p>
