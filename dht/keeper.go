@@ -51,15 +51,15 @@ const (
 
 // keptItem is an item that the Keeper republishes.
 type keptItem struct {
-	item   Item
-	report func(RepublishReport, error)
-	due    mono.Time
-	put    mono.Time // when it was last put at all of the closest nodes; 0: never
-	tries  int       // failed rounds in a row
-	index  int       // in the queue; -1: not in the queue
-	runs   bool      // a round runs
-	calls  sync.Mutex
-	over   bool // guarded by calls
+	item      Item
+	report    func(RepublishReport, error)
+	due       mono.Time
+	put       mono.Time // when it was last put at all of the closest nodes; 0: never
+	tries     int       // failed rounds in a row
+	index     int       // in the queue; -1: not in the queue
+	isRunning bool      // a round is running
+	calls     sync.Mutex
+	over      bool // guarded by calls
 }
 
 // NewKeeper starts a Keeper without items. A node needs only one.
@@ -117,7 +117,7 @@ func (k *Keeper) Keep(item Item, justPut bool, report func(RepublishReport, erro
 // runs. mu is held.
 func (k *Keeper) requeue(target id.ID) {
 	if list := k.items[target]; len(list) > 0 {
-		if c := list[len(list)-1]; c.index < 0 && !c.runs {
+		if c := list[len(list)-1]; c.index < 0 && !c.isRunning {
 			heap.Push(&k.queue, c)
 		}
 	}
@@ -178,7 +178,7 @@ func (k *Keeper) step(next *mono.Time) time.Duration {
 		return at.Sub(now)
 	}
 	c := heap.Pop(&k.queue).(*keptItem)
-	c.runs = true
+	c.isRunning = true
 	k.slots--
 	*next = now.Add(k.spacing())
 	k.d.spawn(func() { k.round(c) })
@@ -209,7 +209,7 @@ func (k *Keeper) round(c *keptItem) {
 	if c.tries > 0 && began < k.retried {
 		wait, c.tries = firstRetry, 0
 	}
-	c.due, c.runs = d.now().Add(wait), false
+	c.due, c.isRunning = d.now().Add(wait), false
 	target := c.item.Target()
 	k.requeue(target)
 	var same []*keptItem
@@ -224,12 +224,12 @@ func (k *Keeper) round(c *keptItem) {
 		if d.ctx.Err() != nil {
 			return
 		}
-		x.tell(r, err)
+		x.notify(r, err)
 	}
 }
 
-// tell calls report, unless the item is not kept any more.
-func (c *keptItem) tell(r RepublishReport, err error) {
+// notify calls report, unless the item is no longer kept.
+func (c *keptItem) notify(r RepublishReport, err error) {
 	c.calls.Lock()
 	defer c.calls.Unlock()
 	if !c.over && c.report != nil {

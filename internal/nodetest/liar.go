@@ -68,7 +68,7 @@ func (l *Liar) Run(ctx context.Context, dial func(context.Context) (net.Conn, er
 	for ctx.Err() == nil {
 		if nc, err := dial(ctx); err == nil {
 			stop := context.AfterFunc(ctx, func() { nc.Close() })
-			_ = l.Visit(nc, infohash()) // the peer may end it at any moment
+			_ = l.visit(nc, infohash()) // the peer may end it at any moment
 			stop()
 		}
 		select {
@@ -79,7 +79,7 @@ func (l *Liar) Run(ctx context.Context, dial func(context.Context) (net.Conn, er
 }
 
 // Visit connects to a peer of a torrent over nc, and sends items until the peer ends the connection. It closes nc.
-func (l *Liar) Visit(nc net.Conn, infohash id.ID) error {
+func (l *Liar) visit(nc net.Conn, infohash id.ID) error {
 	defer nc.Close()
 	r := bufio.NewReader(nc)
 	if err := l.greet(nc, r, infohash); err != nil {

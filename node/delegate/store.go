@@ -50,8 +50,8 @@ func (s Store) read(target id.ID) (*Statement, error) {
 	return st, nil
 }
 
-// saving orders the goroutines of this process that save, and the lock file those of other processes, so
-// that of two statements with the same number only one is stored.
+// saving serialises Save in this process, as the lock file does between processes. So of two statements with the same
+// number only one is stored.
 var saving sync.Mutex
 
 // List returns all stored statements, ordered by target. The error joins a *node.DamagedError for each file that
@@ -80,7 +80,7 @@ func (s Store) List() (list []*Statement, err error) {
 	return list, errors.Join(errs...)
 }
 
-// Save tries this often, with this pause, if another process saves.
+// If another process is saving, Save tries again saveTries times, every savePause: 2 s in all.
 const (
 	saveTries = 100
 	savePause = 20 * time.Millisecond

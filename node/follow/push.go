@@ -13,8 +13,8 @@ import (
 	"seedbed/node"
 )
 
-// Items that come in begin a download startRate times a second, after a burst of startBurst; only the newest counts.
-// Otherwise a publisher could make its followers load the DHT with lookups and announces of ever new torrents.
+// Pushed items start at most startBurst downloads at once, and then startRate a second. In between, only the newest item
+// of each key is kept. Otherwise a publisher could make its followers flood the DHT with lookups and announces.
 const (
 	startRate  = 0.5
 	startBurst = 5
@@ -29,13 +29,12 @@ type pushes struct {
 	subs    map[id.ID32]*node.ItemSubscription // by key; only the goroutine of the follower changes it
 	waiting map[id.ID32]arrival                // the newest item of each key
 	isHeld  bool                               // they wait until startRate permits them
+	began   time.Time                          // of the times of pace
+	pace    rate.Bucket
+	timer   *time.Timer // ends isHeld; nil before it is needed
 
 	// Of the goroutine of the follower:
 	last dht.Item // that a peer has pushed and that counts
-
-	began time.Time
-	pace  rate.Bucket // guarded by mu, as timer
-	timer *time.Timer // ends isHeld; nil before it is needed
 }
 
 // arrival is an item whose signature is valid.

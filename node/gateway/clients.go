@@ -16,7 +16,7 @@ const (
 	clientBurst = 1000
 )
 
-// clients finds out who sends a request, and how.
+// clients determines the network and the URL scheme of the client that sent a request.
 type clients struct {
 	proxies []netip.Prefix // reverse proxies, whose X-Forwarded-For is trusted
 }

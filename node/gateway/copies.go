@@ -32,8 +32,8 @@ const (
 	maxActive  = 64
 	// searchFor is how long the metadata of a version is searched when nobody waits for it.
 	searchFor = time.Minute
-	// maxCopies is how many copies are kept, and maxEntries how many files they may list. Each takes some
-	// hundred bytes of memory, though most are never fetched.
+	// maxCopies limits the copies, and maxEntries the files that they list. Each file takes a few hundred bytes of
+	// memory, even if it is never fetched.
 	maxCopies  = 1024
 	maxEntries = 1 << 20
 	// removalPoll is how often it is checked whether a torrent that is being removed has gone.

@@ -86,7 +86,7 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%.3g %cB", f, " kMGTP"[unit])
 }
 
-// page begins an HTML page, for which the client has as long as it may take no data of a file.
+// page begins an HTML page. The client has stallAfter to receive it.
 func page(w http.ResponseWriter, csp string, code int) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stallAfter)) // the recorder of a test has none
 	h := w.Header()

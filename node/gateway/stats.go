@@ -13,7 +13,7 @@ type Stats struct {
 	Publications int           // that are remembered
 	Lookups      int           // that run now
 	Copies       int           // versions in the cache
-	CacheBytes   int64         // what they take; found out every ten seconds
+	CacheBytes   int64         // disk space of the cache; updated every ten seconds
 }
 
 // Stats returns the numbers of the gateway.

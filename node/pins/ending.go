@@ -12,8 +12,8 @@ import (
 )
 
 // A pin that ends stays on record as an ending until its follower, its torrent and its data are gone.
-// So a process that is killed in the middle, or a disk that fails, leaves nothing behind of which no
-// record knows. What could not be done is tried again.
+// So if the process is killed or the disk fails in between, a record still names what is left. What could not be
+// removed is tried again.
 
 // ending is a pin, or the list of a subscription, that ends. Manager.mu guards its fields.
 type ending struct {
@@ -57,7 +57,7 @@ func (m *Manager) finish(ctx context.Context) error {
 			m.mu.Lock()
 			e.failed = err
 			m.mu.Unlock()
-			errs = append(errs, fmt.Errorf("%.8s is not completely removed, which is tried again: %w", e.id, err))
+			errs = append(errs, fmt.Errorf("%.8s is not completely removed yet; the daemon tries again within a minute: %w", e.id, err))
 			continue
 		}
 		m.mu.Lock()

@@ -46,7 +46,7 @@ func (p *pin) recharge() (changed bool) {
 // admit decides whether a version of a pin may be fetched, and if so, charges the pin with it.
 // size is that of the version, added what it adds to the disk.
 func (m *Manager) admit(p *pin, seq, size, added int64) error {
-	defer m.poke() // it is put on record
+	defer m.poke() // run saves the charge
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.check(p, size, added)

@@ -107,7 +107,7 @@ var errTwice = errors.New("it is on record twice")
 func (s *savedPin) check(of id.ID) error {
 	c := &s.Charge
 	if s.Quota < 0 || len(s.Name) > maxName || min(c.Current, c.Next, c.Full, c.NextSeq) < 0 {
-		return errors.New("a number of it is negative, or its name too long")
+		return errors.New("it has a negative number, or its name is too long")
 	}
 	return checkDir(s.Dir, of)
 }
@@ -115,7 +115,7 @@ func (s *savedPin) check(of id.ID) error {
 // check returns an error for a subscription that no Manager has written.
 func (s *savedList) check(link *magnet.Link) error {
 	if !link.HasPublicKey || s.Quota <= 0 || s.Max < 1 || s.Max > MaxPins {
-		return errors.New("its link has no key, or its limits are not possible")
+		return errors.New("its link has no public key, or its limits are out of range")
 	}
 	return checkDir(s.Dir, idOf(link))
 }

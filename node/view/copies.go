@@ -38,12 +38,12 @@ func ScrapeOf(s *dht.Scrape) *Scrape {
 }
 
 const (
-	// MaxCounted is the number of versions whose copies are counted, the newest. Each is a lookup.
-	MaxCounted    = 8
+	// maxCounted is the number of versions whose copies are counted, the newest. Each is a lookup.
+	maxCounted    = 8
 	countedAtOnce = 4
 )
 
-// CountCopies returns the copies of the infohashes, of which only the first MaxCounted different
+// CountCopies returns the copies of the infohashes, of which only the first maxCounted different
 // ones are counted. count does a lookup, and returns nil if no node answered.
 func CountCopies(ctx context.Context, infohashes []string, count func(ctx context.Context, infohash string) *Copies) map[string]*Copies {
 	counted := map[string]*Copies{}
@@ -52,7 +52,7 @@ func CountCopies(ctx context.Context, infohashes []string, count func(ctx contex
 	free := make(chan struct{}, countedAtOnce)
 	begun := map[string]bool{}
 	for _, h := range infohashes {
-		if begun[h] || len(begun) == MaxCounted {
+		if begun[h] || len(begun) == maxCounted {
 			continue
 		}
 		begun[h] = true

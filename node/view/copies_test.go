@@ -12,7 +12,7 @@ import (
 // The newest versions are counted, each torrent once: a publisher that goes back has the same one in two versions.
 func TestCopiesOfTheNewestVersionsAreCounted(t *testing.T) {
 	var hashes []string
-	for i := range 2 * MaxCounted {
+	for i := range 2 * maxCounted {
 		hashes = append(hashes, fmt.Sprint(i), "0")
 	}
 	var mu sync.Mutex
@@ -26,7 +26,7 @@ func TestCopiesOfTheNewestVersionsAreCounted(t *testing.T) {
 		}
 		return &Copies{Addresses: len(h)}
 	})
-	if len(asked) != MaxCounted || asked["0"] != 1 || counted["3"] != nil || counted["7"].Addresses != 1 || counted["8"] != nil {
+	if len(asked) != maxCounted || asked["0"] != 1 || counted["3"] != nil || counted["7"].Addresses != 1 || counted["8"] != nil {
 		t.Errorf("asked for %v, counted %v", asked, counted)
 	}
 }

@@ -74,7 +74,7 @@ var load = sync.OnceValue(func() *site {
 	s := &site{files: map[string]file{}}
 	for name, b := range plain {
 		if ext := path.Ext(name); (ext == ".js" || ext == ".css") && !strings.HasPrefix(name, "lib/") {
-			b = stripped(b)
+			b = strip(b)
 		}
 		if name == "index.html" {
 			// Relative, so that they work below a base path.
@@ -87,11 +87,11 @@ var load = sync.OnceValue(func() *site {
 	return s
 })
 
-// stripped empties the lines of a script or a style sheet that are nothing but a comment, also one of several
-// lines, and removes the indentation of the others. Comments explain the source to its readers, and are 12 kB of the compressed
+// strip removes from a script or style sheet the indentation, and empties the lines that are only comments, also comments of
+// several lines. Comments explain the source to its readers, and are 12 kB of the compressed
 // page; the indentation is 2 kB. The lines keep their numbers. No template of the page has text with a line that begins like a
 // comment, or text in which indentation counts.
-func stripped(b []byte) []byte {
+func strip(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	isInside := false // of a comment that began on an earlier line
 	for line := range bytes.Lines(b) {

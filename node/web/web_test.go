@@ -116,7 +116,7 @@ func TestThePolicyOfThePage(t *testing.T) {
 func TestScriptsAreSentWithoutComments(t *testing.T) {
 	source := "/** f\n * does.\n */\n// why\n/* one */\n/* x */ b();\nimport {a} from \"./a.js\";\n\n\t// more\n\ta(`http://x`); // here\n  return 1 // 2"
 	want := "\n\n\n\n\n/* x */ b();\nimport {a} from \"./a.js\";\n\n\na(`http://x`); // here\nreturn 1 // 2"
-	if got := stripped([]byte(source)); string(got) != want {
+	if got := strip([]byte(source)); string(got) != want {
 		t.Errorf("%q, not %q", got, want)
 	}
 }

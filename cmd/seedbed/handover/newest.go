@@ -65,8 +65,8 @@ func itemOf(i *view.Item, key id.ID32, salt []byte) (*dht.Item, error) {
 	return item, nil
 }
 
-// Newest is what the DHT has of a publication.
-type Newest struct {
+// Found is what the DHT has of a publication.
+type Found struct {
 	*delegation.Judge
 	Link     *magnet.Link
 	Lookups  node.Lookups
@@ -74,10 +74,10 @@ type Newest struct {
 	Rejected error                     // joins why items do not count
 }
 
-// Newest finds the newest version of the publication l. The error says that no node answered. Items that
-// were found until then are in the result.
-func (f Finder) Newest(ctx context.Context, l *magnet.Link) (*Newest, error) {
-	n := &Newest{Judge: delegation.New(l), Link: l, Holders: map[id.ID32][]view.Holder{}}
+// Newest looks up the items of the publication l. The error is that of the first lookup or of ctx, or says that no node
+// answered; the result then has what was found before.
+func (f Finder) Newest(ctx context.Context, l *magnet.Link) (*Found, error) {
+	n := &Found{Judge: delegation.New(l), Link: l, Holders: map[id.ID32][]view.Holder{}}
 	var mu sync.Mutex
 	var err error
 	n.Lookups, n.Rejected, err = node.FindNewest(ctx, func(ctx context.Context, key id.ID32) (dht.GetReport, error) {
@@ -96,7 +96,7 @@ func (f Finder) Newest(ctx context.Context, l *magnet.Link) (*Newest, error) {
 
 // Version returns the newest version. The error is ErrNoItem, or says why the items that were found
 // do not count.
-func (n *Newest) Version() (delegation.Version, error) {
+func (n *Found) Version() (delegation.Version, error) {
 	v, ok := n.Judge.Newest()
 	switch {
 	case ok:

@@ -293,7 +293,7 @@ func (d *delegating) known(state string) (l last, err error) {
 }
 
 // learn adds what the DHT has: the newest statement, and the versions of the keys that still publish.
-func (l *last) learn(found *handover.Newest, keep []id.ID32) {
+func (l *last) learn(found *handover.Found, keep []id.ID32) {
 	link := found.Link
 	owner, ok := found.Item(link.PublicKey)
 	if !ok {

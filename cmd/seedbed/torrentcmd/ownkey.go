@@ -8,9 +8,9 @@ import (
 	"seedbed/node/publish"
 )
 
-// ofKey returns the link of the publication that was published under the key of this machine with that
-// name. Links, domains and files of that name take precedence. is is false if arg names no such key.
-func ofKey(state, arg string) (link string, is bool, err error) {
+// linkOfKey returns the link that was published under the key with that name in this state directory. Links, URLs,
+// domains and existing files take precedence. found is false if there is no such key.
+func linkOfKey(state, arg string) (link string, found bool, err error) {
 	if argument.IsLink(arg) || argument.IsURL(arg) || argument.IsName(arg) {
 		return "", false, nil
 	}

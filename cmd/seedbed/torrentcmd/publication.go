@@ -89,7 +89,7 @@ func (p *publication) show(ctx context.Context, a *app.App, f handover.Finder, a
 }
 
 // fill sets the fields from what was found.
-func (p *publication) fill(link *magnet.Link, found *handover.Newest) {
+func (p *publication) fill(link *magnet.Link, found *handover.Found) {
 	owner := found.Lookups[link.PublicKey]
 	p.Target, p.Asked, p.Answered, p.Forked = owner.Target.String(), owner.Asked, owner.Answered, owner.Forked
 	p.unsigned, p.Holders = owner.Faults.Unsigned, found.Holders[link.PublicKey]

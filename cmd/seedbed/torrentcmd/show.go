@@ -74,7 +74,7 @@ Otherwise show works offline, except that it fetches a .torrent file given as a 
 		if err := versions.check(cmd); err != nil {
 			return err
 		}
-		link, own, err := ofKey(c.State(), args[0])
+		link, own, err := linkOfKey(c.State(), args[0])
 		if err == nil && !own {
 			link, err = c.ArgumentLink(cmd.Context(), a, args[0])
 		}

@@ -18,7 +18,7 @@ func gatewayOf(stats func() gateway.Stats) prometheus.Collector {
 	publications := g.describe("gateway_publications", "Publications that the gateway has been asked for and remembers.")
 	lookups := g.describe("gateway_lookups", "Publications whose newest version the gateway is looking for.")
 	copies := g.describe("gateway_copies", "Versions of which the gateway keeps what was read.")
-	cache := g.describe("gateway_cache_bytes", "Disk space that these take, found out every ten seconds.")
+	cache := g.describe("gateway_cache_bytes", "Disk space of the gateway's cache, updated every ten seconds.")
 	g.collect = func(s sink) {
 		x := stats()
 		for code, n := range x.Requests {
