@@ -187,7 +187,12 @@ func Link(key [ed25519.PublicKeySize]byte, salt []byte, name string) *magnet.Lin
 }
 
 // Pin returns a link to one version of the publication l: it has the infohash instead of the
-// key, and keeps the peer addresses and other hints of l.
+// key, and keeps the peer addresses and other hints of l. The name of a private publication is left out: it is for those who
+// have the secret, which a pinned link does not have.
 func Pin(l *magnet.Link, infohash id.ID) *magnet.Link {
-	return &magnet.Link{InfoHash: infohash, HasInfoHash: true, Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds, Select: l.Select}
+	p := &magnet.Link{InfoHash: infohash, HasInfoHash: true, Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds, Select: l.Select}
+	if l.IsPrivate() {
+		p.Name = ""
+	}
+	return p
 }

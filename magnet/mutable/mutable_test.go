@@ -40,6 +40,10 @@ func TestPinnedLinksKeepTheHints(t *testing.T) {
 	if _, err := magnet.Parse(l.String()); err != nil {
 		t.Error(err)
 	}
+	l.Secret = sealed.NewSecret([sealed.SecretLen]byte{1})
+	if p := Pin(l, id.ID{9}); p.Name != "" || !p.Secret.IsZero() {
+		t.Errorf("of a private publication: %+v", p)
+	}
 }
 
 // The value of a private publication opens with both of its secrets, and with no other link.

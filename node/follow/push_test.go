@@ -60,6 +60,37 @@ func TestVersionsArePushed(t *testing.T) {
 	})
 }
 
+// Versions that are pushed all the time do not keep a follower from asking the DHT, which may know that the key that signs them
+// was revoked.
+func TestPushedVersionsDoNotPutOffPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 25 * ms})
+		nodetest.Ring(t, n, 6)
+		r := start(t, n, 1, nodetest.Boot(100))
+		f := r.follow(testKey(0), t.TempDir())
+		time.Sleep(time.Minute)
+		polls, quick := f.Stats().Polls, f.quickInterval()
+		const pushed = 30
+		for seq := int64(1); seq <= pushed; seq++ {
+			f.arrive(testItem(t, seq))
+			time.Sleep(quick * 3 / 4)
+		}
+		if k := f.Stats().Polls - polls; k < pushed/3 {
+			t.Errorf("%d polls while %d versions were pushed, one in each %v; without them there is a poll every %v", k, pushed, quick*3/4, quick)
+		}
+	})
+}
+
+// testItem returns an item that names a torrent that nobody has.
+func testItem(t *testing.T, seq int64) dht.Item {
+	t.Helper()
+	i, err := dht.SignItem(testKey(0), nil, seq, bencode.Value(fmt.Sprintf("d2:ih20:%s%04de", strings.Repeat("x", 16), seq)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
 // A publisher that publishes ever new versions does not make its followers look for all of them: the newest counts, after a burst
 // every two seconds. The follower goes on to ask the DHT in the meantime.
 func TestVersionsInQuickSuccessionAreSkipped(t *testing.T) {
@@ -72,12 +103,7 @@ func TestVersionsInQuickSuccessionAreSkipped(t *testing.T) {
 		const last = 200
 		polls := f.Stats().Polls
 		for seq := int64(1); seq <= last; seq++ {
-			value := fmt.Sprintf("d2:ih20:%s%04de", strings.Repeat("x", 16), seq)
-			i, err := dht.SignItem(testKey(0), nil, seq, bencode.Value(value))
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.arrive(i)
+			f.arrive(testItem(t, seq))
 			time.Sleep(100 * ms)
 		}
 		time.Sleep(3 * time.Second)

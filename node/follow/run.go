@@ -45,6 +45,11 @@ func (f *Follower) run() {
 	f.interval = f.quickInterval()
 	timer, moved := time.NewTimer(0), f.node.NextMove()
 	defer timer.Stop()
+	due := time.Now() // when the timer fires
+	pollIn := func(d time.Duration) {
+		due = time.Now().Add(d)
+		timer.Reset(d)
+	}
 	for {
 		var complete, ended <-chan struct{}
 		var retry <-chan time.Time
@@ -67,16 +72,16 @@ func (f *Follower) run() {
 				break
 			}
 			f.takeArrivals()
-			if f.advance() {
+			if f.advance() { // pushed items never put off a poll, which finds what is not pushed
 				f.interval = f.quickInterval()
-				timer.Reset(f.interval)
+				pollIn(min(f.interval, max(time.Until(due), 0)))
 			}
 		case <-moved:
 			moved = f.node.NextMove()
-			timer.Reset(0)
+			pollIn(0)
 		case r := <-f.requests:
 			r.done <- r.do()
-			timer.Reset(0)
+			pollIn(0)
 		case <-complete:
 			f.adopt()
 		case <-retry:
@@ -86,7 +91,7 @@ func (f *Follower) run() {
 				f.abandon() // the node has reported the error; a later poll tries again
 			}
 		case <-timer.C:
-			timer.Reset(f.poll())
+			pollIn(f.poll())
 		}
 	}
 }
