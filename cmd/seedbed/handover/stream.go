@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func (s *Stream) Run(ctx context.Context, arg string) error {
 		s.rep.Streaming(t, files)
 		if s.Play != nil {
 			playing.Go(func() {
-				if s.Play(ctx, toOpen(files)) {
+				if s.Play(ctx, ToOpen(files)) {
 					cancel(errDone)
 				}
 			})
@@ -86,7 +87,7 @@ func (s *Stream) playPrivate(ctx context.Context, t *torrent, o *view.Torrent) (
 		return true, err
 	}
 	s.rep.Streaming(report.Named(t, tree.Name()), files)
-	return s.Play != nil && s.Play(ctx, toOpen(files)), nil
+	return s.Play != nil && s.Play(ctx, ToOpen(files)), nil
 }
 
 // files returns the files that can be played, with their URLs. It selects the file that the user has
@@ -133,24 +134,22 @@ func (s *Stream) files(ctx context.Context, o *view.Torrent) (out []report.Strea
 	return out, nil
 }
 
-// toOpen returns the URL to open: the playlist if several files are playable, the only playable file,
-// or else the largest file.
-func toOpen(files []report.Stream) string {
+// ToOpen returns the URL for a player: the playlist if several files are playable, the only playable file, or else the
+// largest file.
+func ToOpen(files []report.Stream) string {
 	var playable []report.Stream
-	largest := files[0]
 	for _, f := range files {
 		if stream.IsPlayable(f.Path) {
 			playable = append(playable, f)
 		}
-		if f.Size > largest.Size {
-			largest = f
-		}
 	}
-	switch len(playable) {
-	case 0:
-		return largest.URL
-	case 1:
+	switch {
+	case len(playable) == 0:
+		return slices.MaxFunc(files, func(a, b report.Stream) int { return cmp.Compare(a.Size, b.Size) }).URL
+	case len(playable) == 1:
 		return playable[0].URL
+	case files[0].ByDaemon:
+		return files[0].Root
 	}
-	return files[0].Root
+	return files[0].Root + "playlist.m3u"
 }

@@ -1,7 +1,6 @@
 package torrentcmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -243,7 +242,7 @@ func (s *streaming) reportFiles(ctx context.Context, t report.Torrent, source st
 	if len(s.open.Words) == 0 {
 		return nil
 	}
-	return s.play(ctx, toOpen(files), rep)
+	return s.play(ctx, handover.ToOpen(files), rep)
 }
 
 // files returns the files that can be played, or the one that the user has named.
@@ -269,24 +268,6 @@ func reachable(a net.Addr) string {
 		return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
 	}
 	return tcp.String()
-}
-
-// toOpen returns the URL to open: the playlist if several files are playable, the only
-// playable file, or else the largest file.
-func toOpen(files []report.Stream) string {
-	var playable []report.Stream
-	for _, f := range files {
-		if stream.IsPlayable(f.Path) {
-			playable = append(playable, f)
-		}
-	}
-	switch len(playable) {
-	case 0:
-		return slices.MaxFunc(files, func(a, b report.Stream) int { return cmp.Compare(a.Size, b.Size) }).URL
-	case 1:
-		return playable[0].URL
-	}
-	return files[0].Root + "playlist.m3u"
 }
 
 // launchWithin is how long a command may take that only starts a player.
