@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"bytes"
 	"container/heap"
 	"context"
 	"slices"
@@ -214,7 +215,7 @@ func (k *Keeper) round(c *keptItem) {
 	k.requeue(target)
 	var same []*keptItem
 	for _, x := range k.items[target] {
-		if x.item.Seq == c.item.Seq {
+		if x.item.Seq == c.item.Seq && bytes.Equal(x.item.Value, c.item.Value) {
 			same = append(same, x)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // storageOptions returns the options for opening the files of the torrent.
 func (t *Torrent) storageOptions(spec *Spec, info *metainfo.Info) storage.Options {
 	n := t.node
-	return storage.Options{Dir: spec.Dir, Info: info, Overwrite: spec.Overwrite, ReadOnly: spec.Seed, Symlinks: spec.Symlinks,
+	return storage.Options{Dir: spec.Dir, Info: info, Overwrite: spec.Overwrite, Own: spec.Own, ReadOnly: spec.Seed, Symlinks: spec.Symlinks,
 		Record: t.state.resumePath(), Handles: n.handles, Steps: &n.steps, OpenDisk: n.cfg.openDisk}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/swarm/wire"
 )
@@ -133,11 +134,15 @@ func (e *Engine) keepsNeighbour(p *peer) bool {
 	return p.neighbour
 }
 
-// hostNeighbours counts the incoming connections of p's host that are kept.
+// hostNeighbours counts the incoming connections of p's host that are kept. A host has a network of IPv6 addresses. On
+// loopback, where all peers of a lab share an address, each port is a host.
 func (e *Engine) hostNeighbours(p *peer) (n int) {
-	host := banKey(p.addr)
+	isSame := func(o *peer) bool { return addrs.ClientNet(o.addr.Addr()) == addrs.ClientNet(p.addr.Addr()) }
+	if p.addr.Addr().IsLoopback() {
+		isSame = func(o *peer) bool { return o.addr == p.addr }
+	}
 	for _, o := range e.peers {
-		if o.neighbour && o.incoming && !o.closing && banKey(o.addr) == host {
+		if o.neighbour && o.incoming && !o.closing && isSame(o) {
 			n++
 		}
 	}

@@ -280,19 +280,22 @@ func TestSeedsKeepNeighbours(t *testing.T) {
 	}
 }
 
-// One host takes few of the places for incoming connections.
+// One host takes few of the places for incoming connections, also with many addresses of its IPv6 network.
 func TestOneHostTakesFewPlaces(t *testing.T) {
 	r := seeding(t, Config{}, 5)
 	r.publish(publicationOf(1, nil))
-	kept := 0
-	for port := range 3 * maxHostNeighbours {
-		c := r.follower(EvConnected{Incoming: true, Addr: netip.AddrPortFrom(addrOf(1).Addr(), uint16(1000+port))})
-		if closed(r.drain(), c) == FaultNone {
-			kept++
+	var kept4, kept6 int
+	for i := range 3 * maxHostNeighbours {
+		if c := r.follower(EvConnected{Incoming: true, Addr: netip.AddrPortFrom(addrOf(1).Addr(), uint16(1000+i))}); closed(r.drain(), c) == FaultNone {
+			kept4++
+		}
+		ip := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(i)})
+		if c := r.follower(EvConnected{Incoming: true, Addr: netip.AddrPortFrom(ip, 1000)}); closed(r.drain(), c) == FaultNone {
+			kept6++
 		}
 	}
-	if kept != maxHostNeighbours {
-		t.Errorf("%d connections of one host are kept", kept)
+	if kept4 != maxHostNeighbours || kept6 != maxHostNeighbours {
+		t.Errorf("%d connections of an IPv4 host and %d of an IPv6 host are kept", kept4, kept6)
 	}
 	if c := r.follower(EvConnected{Incoming: true, Addr: addrOf(2)}); closed(r.drain(), c) != FaultNone {
 		t.Error("a connection of another host is not kept")

@@ -231,7 +231,7 @@ func (s *Storage) justHashed(fi fs.FileInfo, size int64) trust {
 func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) (trust, error) {
 	st := &s.files[i]
 	size := s.info.Files[i].Length
-	owned := ours || known.place != absent
+	owned := ours || known.place != absent || s.o.Own
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0 && !s.o.Overwrite:
 		return nothing, s.linkOnTheWay(s.final(i))
