@@ -83,6 +83,29 @@ func TestDownloadEndsUnderFinalNames(t *testing.T) {
 	must(t, s.Close())
 }
 
+// With Own, files that would be those of somebody else are changed in place: wrong ones, and those that a kill has cut.
+func TestOwnFilesAreChanged(t *testing.T) {
+	f := small(t)
+	for name, size := range map[string]int{"cut": 10, "wrong": 20000} {
+		dir := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(dir, "T"), 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, "T", "a"), make([]byte, size), 0o644))
+		s, err := Open(Options{Dir: dir, Info: f.info, Own: true, Handles: handles(t, 10)})
+		if err == nil && s.NeedsCheck() {
+			_, err = s.Check(t.Context(), nil)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		f.put(t, s, 0, 1, 2, 3, 4, 5)
+		must(t, errors.Join(s.Finish(), s.Close()))
+		if m := contents(t, dir); m["T/a"] != string(f.data[:20000]) || len(m) != 4 {
+			t.Errorf("%s: %v", name, names(m))
+		}
+	}
+}
+
 func TestForeignFilesAreNotChanged(t *testing.T) {
 	f := small(t)
 	for name, size := range map[string]int{"wrong size": 10, "right size": 20000} {
