@@ -53,8 +53,10 @@ Downloaded data is kept in --dir; seedbed get resumes from it. Ctrl-C stops. NAM
 domain, such as example.org, whose owner names a publication in the DNS.
 
 If a daemon runs with the same state directory, it downloads the torrent, all of it, and
-serves its files at URLs that are valid for a day. Ctrl-C ends only the command. ID is the
-number of a torrent in seedbed list, or at least four digits of its infohash.`,
+serves its files at URLs that are valid for a day. A private publication is decrypted and
+served by the command itself, at URLs that are valid until it ends. Ctrl-C ends only the
+command. ID is the number of a torrent in seedbed list, or at least four digits of its
+infohash.`,
 		Example: `  seedbed stream 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056' --open mpv
   seedbed stream film.torrent --file 2
   seedbed stream film.torrent --http 192.168.1.5:8008`,
