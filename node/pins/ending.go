@@ -34,6 +34,7 @@ func (m *Manager) retire(p *pin, deleteData bool) {
 		delete(m.pins, p.id)
 	}
 	p.removed, m.unsaved = true, true
+	p.failed = nil // finish skips what has failed, but nothing was tried yet to remove this
 	m.endings = append(m.endings, &ending{p, deleteData})
 }
 
