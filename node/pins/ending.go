@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/node"
 )
@@ -38,9 +39,10 @@ func (m *Manager) retire(p *pin, deleteData bool) {
 	m.endings = append(m.endings, &ending{p, deleteData})
 }
 
-// revive drops the ending of a link that is pinned again, whose data stays. m.mu and m.change are held.
-func (m *Manager) revive(p *pin) {
-	m.endings = slices.DeleteFunc(m.endings, func(e *ending) bool { return e.id == p.id })
+// revive drops the ending of a link that is pinned or subscribed to again, whose data stays. m.mu and m.change
+// are held.
+func (m *Manager) revive(of id.ID) {
+	m.endings = slices.DeleteFunc(m.endings, func(e *ending) bool { return e.id == of })
 }
 
 // finish removes what endings have left. m.change is held.

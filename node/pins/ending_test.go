@@ -56,3 +56,34 @@ func TestAPinThatDoesNotRunIsRemovedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A list that is subscribed to again before it was completely removed stays, also after a restart.
+func TestAListIsSubscribedToAgainWhileItEnds(t *testing.T) {
+	simulate(t, func(t *testing.T, n *simnet.Net) {
+		a, dir := start(t, n, 1), t.TempDir()
+		a.publishFile(0, 1000)
+		a.add(keyLink(0), 0)
+		a.publishList(10)
+		b := startIn(t, n, 2, dir)
+		unblock := b.block(keyLink(10))
+		b.subscribe(keyLink(10), 1e6, 0)
+		if err := b.Unsubscribe(t.Context(), idOf(keyLink(10))); err == nil || len(b.endings) != 1 {
+			t.Fatal(err, b.endings)
+		}
+		b.subscribe(keyLink(10), 1e6, 0)
+		before := b.Warnings()
+		unblock()
+		b.reaches(keyLink(0), Held, 1)
+		time.Sleep(5 * time.Minute)
+		if got := b.Warnings(); got != before || len(b.endings) != 0 {
+			t.Errorf("%d endings; warnings %s", len(b.endings), got)
+		}
+		b.Close()
+		a.Close() // the list cannot be downloaded again
+		b = startIn(t, n, 2, dir)
+		time.Sleep(2 * time.Minute)
+		if s := b.Subscriptions(); len(s) != 1 || s[0].Seq != 1 || onDisk(filepath.Join(dir, "pins", s[0].ID.String())) == 0 {
+			t.Errorf("after a restart: %+v, %d follows", s, len(filetest.Entries(t, filepath.Join(dir, "state", "follows"))))
+		}
+	})
+}

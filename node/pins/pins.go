@@ -196,7 +196,7 @@ func (m *Manager) newPin(link *magnet.Link) *pin {
 	p := &pin{id: idOf(link), link: link}
 	p.savedPin = savedPin{Link: link.String(), Name: clip(link.Name), Dir: filepath.Join(m.cfg.Dir(), p.id.String()), Added: time.Now()}
 	m.pins[p.id] = p
-	m.revive(p)
+	m.revive(p.id)
 	return p
 }
 

@@ -106,6 +106,7 @@ func (m *Manager) Subscribe(ctx context.Context, cfg SubscribeConfig) (s Subscri
 		l, added = &list{id: target, link: cfg.Link, wants: wanted{}}, true
 		l.savedList = savedList{Link: cfg.Link.String(), Dir: filepath.Join(m.cfg.Dir(), target.String())}
 		m.lists = append(m.lists, l)
+		m.revive(target)
 	}
 	l.Quota, l.Max, m.unsaved = cfg.Quota, cfg.Max, true
 	l.Seq, l.read = 0, time.Time{} // read it again, for the number of pins
