@@ -87,3 +87,32 @@ func TestAListIsSubscribedToAgainWhileItEnds(t *testing.T) {
 		}
 	})
 }
+
+// If a link cannot be pinned again because the record cannot be saved, its removal goes on.
+func TestARemovalGoesOnIfPinningAgainFails(t *testing.T) {
+	simulate(t, func(t *testing.T, n *simnet.Net) {
+		a := start(t, n, 1)
+		unblock := a.block(keyLink(0))
+		s := a.add(keyLink(0), 0)
+		filetest.Write(t, filepath.Join(s.Dir, "data"), []byte("data"))
+		if _, err := a.Remove(t.Context(), s.ID, true); err == nil {
+			t.Fatal("it is removed already")
+		}
+		file := filepath.Join(t.TempDir(), "file")
+		filetest.Write(t, file, nil)
+		if err := a.List(filepath.Join(file, "list")); err == nil { // from now on, save fails
+			t.Fatal("a file below a file was written")
+		}
+		if _, _, err := a.Add(t.Context(), AddConfig{Link: keyLink(0)}); err == nil || len(a.Pins()) != 0 {
+			t.Fatal("it is pinned without a record:", err)
+		}
+		if err := a.List(""); err != nil {
+			t.Fatal(err)
+		}
+		unblock()
+		time.Sleep(2 * time.Minute)
+		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || len(a.endings) != 0 {
+			t.Errorf("the data is still there: %v; %d endings", err, len(a.endings))
+		}
+	})
+}

@@ -163,6 +163,7 @@ func (m *Manager) Add(ctx context.Context, cfg AddConfig) (s Status, added bool,
 	}
 	defer end()
 	m.mu.Lock()
+	endings := slices.Clone(m.endings) // newPin drops that of the link
 	p := m.pins[idOf(link)]
 	if p == nil {
 		if len(m.pins) >= MaxPins {
@@ -183,6 +184,7 @@ func (m *Manager) Add(ctx context.Context, cfg AddConfig) (s Status, added bool,
 		m.mu.Lock()
 		if p.savedPin = before; !before.Own && m.payer(p) == nil {
 			delete(m.pins, p.id)
+			m.endings = endings
 		}
 		m.mu.Unlock()
 		return Status{}, false, err
