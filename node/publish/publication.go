@@ -334,15 +334,15 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 		p.setRolledBack(was)
 		return err
 	}
+	if c.data == "" { // also if it is not new: an earlier run may have failed to keep it
+		p.keepManifest(c.spec.Torrent.Info)
+	}
 	old := p.torrent.Load()
 	p.pushes.SetTorrents(infohashes(old, c.spec.Torrent.Info)...)
 	wasShared, err := p.seed(ctx, c)
 	if err != nil {
 		p.pushes.SetTorrents(infohashes(p.torrent.Load(), nil)...)
 		return err
-	}
-	if fresh && c.data == "" {
-		p.keepManifest(c.spec.Torrent.Info)
 	}
 	// The peers of the previous version learn of the new one while the DHT does.
 	p.pushes.Push(item)

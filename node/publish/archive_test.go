@@ -1,0 +1,82 @@
+package publish
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+
+	"seedbed/internal/filetest"
+	"seedbed/internal/nodetest"
+	"seedbed/internal/sealedfs"
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
+)
+
+// manifestPath returns the path at which the manifest of a version is kept.
+func (p *Publication) manifestPath(t testing.TB, info *metainfo.Info) string {
+	t.Helper()
+	manifest, err := sealedfs.Manifest(p.secret.Keys(), info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.folder.earlierPath(info, manifest)
+}
+
+// If the manifest of a version was not kept when the version was made, because of a kill or a full disk, it is
+// kept the next time that the version is published.
+func TestAManifestThatWasNotKeptIsKeptNextTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 4)
+		a := start(t, n, 1, nodetest.Boot(100))
+		dir := nodetest.Site(t, 3)
+		p, err := a.Publish(t.Context(), private(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := p.manifestPath(t, p.Torrent().Info())
+		if err := os.RemoveAll(p.folder.earlierDir()); err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := p.Update(t.Context()); changed || err != nil {
+			t.Fatal(changed, err)
+		}
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		if changed, err := p.Update(t.Context()); !changed || err != nil {
+			t.Fatal(changed, err)
+		}
+		if _, err := os.Stat(kept); err != nil {
+			t.Error("version 1 has no list of files:", err)
+		}
+	})
+}
+
+// The manifest of a version that is on record is kept even if the version cannot be seeded.
+func TestAManifestIsKeptIfSeedingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 4)
+		a := start(t, n, 1, nodetest.Boot(100))
+		dir := nodetest.Site(t, 3)
+		p, err := a.Publish(t.Context(), private(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		made, spec, err := p.makePrivate(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec.MaxPeers = -1 // the node refuses it
+		if err := p.publish(t.Context(), content{spec: spec, fresh: true}); err == nil || newest(p).Seq != 2 {
+			t.Fatalf("version %d is newest: %v", newest(p).Seq, err)
+		}
+		if _, err := os.Stat(p.manifestPath(t, made.Info)); err != nil {
+			t.Error("version 2 has no list of files:", err)
+		}
+		if changed, err := p.Update(t.Context()); changed || err != nil { // seeds it
+			t.Error(changed, err)
+		}
+	})
+}
