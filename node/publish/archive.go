@@ -158,7 +158,7 @@ func (p *Publication) keepManifest(info *metainfo.Info) {
 	defer p.archive.mu.Unlock()
 	manifest, err := sealedfs.Manifest(p.secret.Keys(), info)
 	if err == nil {
-		err = linkOrCopy(filepath.Join(p.folder.sealedDir(), filepath.FromSlash(info.PathOf(manifest))), p.folder.earlierPath(info, manifest))
+		err = linkOrCopy(filepath.Join(p.folder.sealedDir(), filepath.FromSlash(info.PathOf(manifest))), p.folder.earlierPath(info, manifest), p.folder.earlierDir())
 	}
 	if err != nil {
 		p.warn(fmt.Errorf("the list of files of this version cannot be kept for later: %w", err))
@@ -166,28 +166,47 @@ func (p *Publication) keepManifest(info *metainfo.Info) {
 }
 
 // linkOrCopy makes to a second name of the file from, whose content does not change any more, or a copy
-// where there are no hard links. If to exists, it has that content.
-func linkOrCopy(from, to string) error {
+// where there are no hard links. If to exists, it has that content. Until a copy is complete, it is in the
+// folder temporary, which is on the same file system.
+func linkOrCopy(from, to, temporary string) error {
+	if _, err := os.Lstat(to); err == nil { // where there are no hard links, Link need not say so
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
 	if err := os.Link(from, to); err == nil || errors.Is(err, os.ErrExist) {
 		return nil
 	}
+	return copyFile(from, to, temporary)
+}
+
+// copyFile copies a file. If it fails or the process is killed, to does not exist.
+func copyFile(from, to, temporary string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	out, err := os.CreateTemp(temporary, "copy-")
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = os.Rename(out.Name(), to)
+	}
+	if err != nil {
+		os.Remove(out.Name()) // dropEarlier deletes what is left
+	}
+	return err
 }
 
-// dropEarlier deletes the manifests of all versions but those with these infohashes.
+// dropEarlier deletes the manifests of all versions but those with these infohashes, and incomplete copies. The
+// caller holds archive.mu, so that none is being made.
 func (f *folder) dropEarlier(except map[id.ID]bool) error {
 	all, err := os.ReadDir(f.earlierDir())
 	if errors.Is(err, os.ErrNotExist) {

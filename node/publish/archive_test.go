@@ -80,3 +80,29 @@ func TestAManifestIsKeptIfSeedingFails(t *testing.T) {
 		}
 	})
 }
+
+// A copy of which only a part could be read or written does not count as the file.
+func TestAnIncompleteCopyLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to", "file")
+	if err := os.Mkdir(from, 0o700); err != nil { // it can be neither linked nor read
+		t.Fatal(err)
+	}
+	if err := linkOrCopy(from, to, dir); err == nil {
+		t.Error("a folder was copied")
+	}
+	if left := append(filetest.Entries(t, dir), filetest.Entries(t, filepath.Dir(to))...); len(left) != 2 {
+		t.Errorf("there are %v", left)
+	}
+	from = filepath.Join(dir, "file")
+	filetest.Write(t, from, []byte("content"))
+	if err := copyFile(from, to, dir); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(to); string(b) != "content" {
+		t.Errorf("%q was copied, %v", b, err)
+	}
+	if err := linkOrCopy(from, to, dir); err != nil {
+		t.Error("a copy that exists:", err)
+	}
+}
