@@ -20,7 +20,7 @@ const archiveConns = 8
 // An Archive shares something that few peers ask for, such as an earlier version of a publication: the
 // metadata of a torrent, and those of its files that are in a folder. It is parked until a peer connects,
 // and again when it has had no peer for a minute, so that it takes about 1 KiB of memory. It is announced
-// like other torrents.
+// like other torrents, as a seed only if it has all files.
 //
 // The node does not list it, and it has no events. It gives way to every torrent with the same
 // infohash that is added later.

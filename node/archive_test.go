@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/dht"
 	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
@@ -58,6 +59,42 @@ func TestAnArchiveSharesMetadata(t *testing.T) {
 		for _, e := range events.Take() {
 			if e.InfoHash == spec.InfoHash() {
 				t.Errorf("event %d", e.Kind)
+			}
+		}
+	})
+}
+
+// BEP 33: an Archive is announced as a seed only if it has all files, also after it has run.
+func TestAnArchiveIsASeedOnlyWithAllFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(83, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
+		ring(t, n, 6)
+		a, b := start(t, n, 1, boot(100)), start(t, n, 2, boot(101))
+		for _, c := range []struct {
+			name  string
+			files []int
+			seeds int
+		}{{"all", nil, 1}, {"no", []int{}, 0}, {"some", []int{2}, 0}} {
+			spec, _ := folder(t, ShareOptions{Format: metainfo.V2}, map[string]int{c.name: 100_000, "z": 1000})
+			if _, err := a.AddArchive(spec.Torrent, spec.Dir, c.files); err != nil {
+				t.Fatal(err)
+			}
+			count := func() dht.Scrape {
+				time.Sleep(time.Minute)
+				r, err := b.dht.GetPeers(t.Context(), spec.InfoHash(), true, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return r.Scrape
+			}
+			if s := count(); s.Seeds != c.seeds || s.Peers != 1-c.seeds {
+				t.Errorf("with %s files it is counted as %+v", c.name, s)
+			}
+			if _, err := b.Inspect(t.Context(), bare(spec), nil, func(Snapshot) {}); err != nil { // wakes it
+				t.Fatal(err)
+			}
+			if s := count(); s.Seeds != c.seeds || s.Peers != 1-c.seeds {
+				t.Errorf("with %s files it is counted as %+v after a wake", c.name, s)
 			}
 		}
 	})

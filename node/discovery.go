@@ -126,7 +126,7 @@ func (d *discovery) ask() {
 func (t *Torrent) announce(index int, hash id.ID, done dht.AnnounceStats) {
 	ports := t.node.ports()
 	t.withdraw[index] = t.node.announcer.Add(hash, dht.Announcement{
-		Ports: ports, Seed: t.complete.Load(),
+		Ports: ports, Seed: t.isSeed(),
 		JustAnnounced4: done.Accepted > done.Accepted6, JustAnnounced6: done.Accepted6 > 0,
 		Found: func(from netip.AddrPort, peers []netip.AddrPort) { t.foundPeers(from, peers) },
 		Done:  t.accepted,
@@ -142,6 +142,12 @@ func (t *Torrent) stopAnnouncing(index int) {
 		stop()
 		t.withdraw[index] = nil
 	}
+}
+
+// isSeed reports whether the torrent is announced as a seed (BEP 33). An Archive that has only the metadata, or
+// some of the files, is not: nobody can get the whole content from it.
+func (t *Torrent) isSeed() bool {
+	return t.complete.Load() && !(t.isArchive() && t.spec().Select != nil)
 }
 
 // updateSeedFlag updates whether a running torrent is announced as a seed, because the DHT
@@ -317,7 +323,7 @@ func (d *discovery) lookUp(announce bool) (o outcome) {
 	}
 	var err error
 	if announce {
-		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.ports(), t.complete.Load(), found)
+		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.ports(), t.isSeed(), found)
 		t.accepted(o.announced.Accepted)
 	} else {
 		o.announced.LookupStats, err = t.node.dht.Lookup(r.lookups, d.hash, found)

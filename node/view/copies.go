@@ -8,7 +8,8 @@ import (
 )
 
 // Copies is how many peers have a version, as DHT nodes know it. The estimates (BEP 33) are missing
-// if no node returned one.
+// if no node returned one. Addresses and Downloading include the publisher of an earlier version, which shares
+// only the metadata of it.
 type Copies struct {
 	Addresses   int  `json:"addresses"`             // that are announced, with all of it or a part
 	Seeds       *int `json:"seeds,omitempty"`       // by estimate, with all of it
