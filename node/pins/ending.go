@@ -94,7 +94,7 @@ func (m *Manager) clear(ctx context.Context, e *ending) (err error) {
 		if errors.Is(err, node.ErrUnknown) {
 			err = nil
 		}
-	case e.link.HasInfoHash:
+	case !e.link.HasPublicKey:
 		err = m.node.Forget(e.link.Hash())
 	}
 	if err == nil && e.deleteData {

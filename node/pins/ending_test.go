@@ -116,3 +116,29 @@ func TestARemovalGoesOnIfPinningAgainFails(t *testing.T) {
 		}
 	})
 }
+
+// The removal of a torrent whose link has only the v2 infohash is completed after a kill: nothing of it stays in
+// the state directory.
+func TestAnInterruptedRemovalOfAV2LinkIsCompleted(t *testing.T) {
+	simulate(t, func(t *testing.T, n *simnet.Net) {
+		a, dir := start(t, n, 1), t.TempDir()
+		p, _ := a.publishFile(0, 50000)
+		link := &magnet.Link{V2: p.Torrent().Info().HashV2, HasV2: true}
+		b := startIn(t, n, 2, dir)
+		b.add(link, 0)
+		b.reaches(link, Held, 0)
+		b.Close()
+		torrents := filepath.Join(dir, "state", "torrents")
+		if len(filetest.Entries(t, torrents)) == 0 {
+			t.Fatal("the state directory has nothing of it")
+		}
+		b.editRecord(func(r *record) {
+			r.Endings, r.Pins = []savedEnding{{r.Pins[0].Link, r.Pins[0].Dir, true}}, nil
+		})
+		b = startIn(t, n, 2, dir)
+		time.Sleep(10 * time.Second)
+		if left := filetest.Entries(t, torrents); len(left) != 0 || len(b.endings) != 0 || onDisk(filepath.Join(dir, "pins")) != 0 {
+			t.Errorf("%v is left, %d endings", left, len(b.endings))
+		}
+	})
+}
