@@ -79,7 +79,12 @@ func (m *Manager) clear(ctx context.Context, e *ending) (err error) {
 	m.mu.Unlock()
 	if f == nil && e.link.HasPublicKey {
 		var elsewhere elsewhere
-		if f, _, err = m.open(e.pin); errors.As(err, &elsewhere) {
+		var damaged *node.DamagedError
+		switch f, _, err = m.open(e.pin); {
+		case errors.As(err, &elsewhere):
+			err = nil
+		case errors.As(err, &damaged): // it stays so; the record is left to the user, whose own it may be
+			m.warn(err)
 			err = nil
 		}
 	}

@@ -142,3 +142,34 @@ func TestAnInterruptedRemovalOfAV2LinkIsCompleted(t *testing.T) {
 		}
 	})
 }
+
+// A pin whose follow record is damaged ends, and its data is deleted. The record is reported once, and stays.
+func TestAPinWithADamagedRecordEnds(t *testing.T) {
+	simulate(t, func(t *testing.T, n *simnet.Net) {
+		a, dir := start(t, n, 1), t.TempDir()
+		a.publishFile(0, 50000)
+		b := startIn(t, n, 2, dir)
+		s := b.add(keyLink(0), 0)
+		b.reaches(keyLink(0), Held, 1)
+		b.Close()
+		damaged := filepath.Join(dir, "state", "follows", s.ID.String(), "record")
+		if err := os.WriteFile(damaged, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b = startIn(t, n, 2, dir)
+		b.reaches(keyLink(0), Failed, 0)
+		if _, err := b.Remove(t.Context(), s.ID, true); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || len(b.endings) != 0 {
+			t.Errorf("the data is still there: %v; %d endings", err, len(b.endings))
+		}
+		if got := b.Warnings(); strings.Count(got, damaged+" is damaged") != 1 {
+			t.Errorf("warnings %q", got)
+		}
+		if got, err := os.ReadFile(damaged); string(got) != "{" {
+			t.Errorf("the record is %q: %v", got, err)
+		}
+	})
+}
