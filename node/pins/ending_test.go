@@ -24,6 +24,13 @@ func (h *home) block(l *magnet.Link) (end func()) {
 	return f.Close
 }
 
+// ending returns the number of pins and lists that are not completely removed.
+func (h *home) ending() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.endings)
+}
+
 // Remove of a pin that has nothing to do, or that could not be started, deletes its data before it returns, and
 // returns what it could not remove.
 func TestAPinThatDoesNotRunIsRemovedAtOnce(t *testing.T) {
@@ -38,8 +45,8 @@ func TestAPinThatDoesNotRunIsRemovedAtOnce(t *testing.T) {
 		if _, err := a.Remove(t.Context(), s.ID, true); err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || len(a.endings) != 0 {
-			t.Errorf("the data is still there: %v; %d endings", err, len(a.endings))
+		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || a.ending() != 0 {
+			t.Errorf("the data is still there: %v; %d endings", err, a.ending())
 		}
 
 		unblock := a.block(keyLink(1))
@@ -51,7 +58,7 @@ func TestAPinThatDoesNotRunIsRemovedAtOnce(t *testing.T) {
 		}
 		unblock()
 		time.Sleep(2 * time.Minute)
-		if len(a.endings) != 0 {
+		if a.ending() != 0 {
 			t.Error("it was not removed later")
 		}
 	})
@@ -67,16 +74,16 @@ func TestAListIsSubscribedToAgainWhileItEnds(t *testing.T) {
 		b := startIn(t, n, 2, dir)
 		unblock := b.block(keyLink(10))
 		b.subscribe(keyLink(10), 1e6, 0)
-		if err := b.Unsubscribe(t.Context(), idOf(keyLink(10))); err == nil || len(b.endings) != 1 {
-			t.Fatal(err, b.endings)
+		if err := b.Unsubscribe(t.Context(), idOf(keyLink(10))); err == nil || b.ending() != 1 {
+			t.Fatal(err, b.ending())
 		}
 		b.subscribe(keyLink(10), 1e6, 0)
 		before := b.Warnings()
 		unblock()
 		b.reaches(keyLink(0), Held, 1)
 		time.Sleep(5 * time.Minute)
-		if got := b.Warnings(); got != before || len(b.endings) != 0 {
-			t.Errorf("%d endings; warnings %s", len(b.endings), got)
+		if got := b.Warnings(); got != before || b.ending() != 0 {
+			t.Errorf("%d endings; warnings %s", b.ending(), got)
 		}
 		b.Close()
 		a.Close() // the list cannot be downloaded again
@@ -111,8 +118,8 @@ func TestARemovalGoesOnIfPinningAgainFails(t *testing.T) {
 		}
 		unblock()
 		time.Sleep(2 * time.Minute)
-		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || len(a.endings) != 0 {
-			t.Errorf("the data is still there: %v; %d endings", err, len(a.endings))
+		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || a.ending() != 0 {
+			t.Errorf("the data is still there: %v; %d endings", err, a.ending())
 		}
 	})
 }
@@ -137,8 +144,8 @@ func TestAnInterruptedRemovalOfAV2LinkIsCompleted(t *testing.T) {
 		})
 		b = startIn(t, n, 2, dir)
 		time.Sleep(10 * time.Second)
-		if left := filetest.Entries(t, torrents); len(left) != 0 || len(b.endings) != 0 || onDisk(filepath.Join(dir, "pins")) != 0 {
-			t.Errorf("%v is left, %d endings", left, len(b.endings))
+		if left := filetest.Entries(t, torrents); len(left) != 0 || b.ending() != 0 || onDisk(filepath.Join(dir, "pins")) != 0 {
+			t.Errorf("%v is left, %d endings", left, b.ending())
 		}
 	})
 }
@@ -162,8 +169,8 @@ func TestAPinWithADamagedRecordEnds(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(5 * time.Minute)
-		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || len(b.endings) != 0 {
-			t.Errorf("the data is still there: %v; %d endings", err, len(b.endings))
+		if _, err := os.Stat(s.Dir); !os.IsNotExist(err) || b.ending() != 0 {
+			t.Errorf("the data is still there: %v; %d endings", err, b.ending())
 		}
 		if got := b.Warnings(); strings.Count(got, damaged+" is damaged") != 1 {
 			t.Errorf("warnings %q", got)
