@@ -18,12 +18,12 @@ import (
 )
 
 // find returns the newest version of s. If a newer item was pushed, that names it, and the DHT is not
-// asked. A version of a key that its owner has revoked does not count, nor does one that is older than what was
-// seen before, in this run or an earlier one.
-func (l *Library) find(ctx context.Context, s *site, pushed map[id.ID32]dht.Item) (*delegation.Version, error) {
+// asked unless that is overdue; isPushed reports this. A version of a key that its owner has revoked does not
+// count, nor does one that is older than what was seen before, in this run or an earlier one.
+func (l *Library) find(ctx context.Context, s *site, pushed map[id.ID32]dht.Item, isOverdue bool) (v *delegation.Version, isPushed bool, err error) {
 	link, err := l.link(ctx, s.addr)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if s.link == nil || s.link.PublicKey != link.PublicKey || !bytes.Equal(s.link.Salt, link.Salt) || s.link.Secret != link.Secret {
 		l.unsubscribe(s)
@@ -39,12 +39,18 @@ func (l *Library) find(ctx context.Context, s *site, pushed map[id.ID32]dht.Item
 			counted = true
 		}
 	}
-	if counted {
+	if counted && !isOverdue {
 		if v, ok := l.newest(s); ok {
-			return &v, nil
+			return &v, true, nil
 		}
 	}
-	found, rejected, err := l.items.FindNewest(ctx, link, s.judge)
+	v, err = l.ask(ctx, s)
+	return v, false, err
+}
+
+// ask asks the DHT for the newest version of s.
+func (l *Library) ask(ctx context.Context, s *site) (*delegation.Version, error) {
+	found, rejected, err := l.items.FindNewest(ctx, s.link, s.judge)
 	v, ok := l.newest(s)
 	switch {
 	case ok && (err == nil || ctx.Err() == nil):
@@ -56,7 +62,7 @@ func (l *Library) find(ctx context.Context, s *site, pushed map[id.ID32]dht.Item
 			Hint: "Start the gateway with the link to read it as an argument."}
 	case rejected != nil:
 		return nil, &Failure{Code: http.StatusBadGateway, Retry: 30, Title: "Not a publication", Text: fmt.Sprintf("What is published under %v does not name a torrent.", s.addr)}
-	case found[link.PublicKey].Answered == 0:
+	case found[s.link.PublicKey].Answered == 0:
 		return nil, &Failure{Code: http.StatusServiceUnavailable, Retry: 5, Title: "Not connected", Text: "No node of the DHT answers, so the publication cannot be looked for.",
 			Hint: "The gateway has just started, or has no connection to the internet."}
 	}

@@ -202,7 +202,7 @@ func (l *Library) tryNewest(a Address, client netip.Prefix) (*Version, func(), <
 	s := l.site(a)
 	v, done := s.use()
 	age := time.Since(s.checked)
-	if v == nil && s.failure != nil && age < failedFor {
+	if v == nil && s.failure != nil && time.Since(s.failed) < failedFor {
 		return nil, nil, nil, s.failure
 	}
 	var refused *Failure

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/dht"
 	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
@@ -180,6 +181,71 @@ func TestTheLibraryKnowsWhoPublishes(t *testing.T) {
 			t.Errorf("after the revocation: %.20q, %+v, %v", got, v, err)
 		}
 	})
+}
+
+// The DHT is asked although peers push one item after another, so that a key which its owner has revoked cannot
+// hide the revocation.
+func TestPushesDoNotHideARevocation(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		delay, pause time.Duration
+		within       time.Duration // of the revocation
+	}{
+		{"between lookups", 20 * ms, 20 * time.Second, 3 * freshFor},
+		{"during lookups", 1200 * ms, 2 * time.Second, staleAfter + lookFor},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(85, simnet.Link{Delay: c.delay, Rate: 4 << 20})
+				nodetest.Ring(t, n, 12)
+				owner := newPublisher(t, n, 1)
+				pub, a, _ := owner.publish(1, map[string]int{"index.html": 3000})
+				master, work := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
+				first := pub.Outcome()
+				items, err := owner.node.Items()
+				if err != nil {
+					t.Fatal(err)
+				}
+				state := func(seq int64, keys ...id.ID32) {
+					s, err := delegate.Sign(master, nil, seq, first.InfoHash, mutable.Delegation{Expiry: time.Now().Add(24 * time.Hour).Truncate(time.Second), Number: first.Seq, Keys: keys})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := items.Put(t.Context(), s.Item, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				state(2, id.ID32(work.Public().(ed25519.PublicKey)))
+				l := openLibrary(t, Config{Node: nodetest.Start(t, n, 3, nodetest.Boot(100)).Node, Dir: t.TempDir()})
+				if _, v, err := read(t, l, a, "index.html"); err != nil || v.Seq != 1 {
+					t.Fatalf("%+v, %v", v, err)
+				}
+				l.mu.Lock()
+				s := l.site(a)
+				l.mu.Unlock()
+				state(3)
+				pushed := false
+				for seq, began := int64(2), time.Now(); time.Since(began) < c.within+c.pause; seq++ {
+					item, err := dht.SignItem(work, nil, seq, (&mutable.Version{InfoHash: first.InfoHash}).Value())
+					if err != nil {
+						t.Fatal(err)
+					}
+					l.inbox.put(s, item)
+					time.Sleep(c.pause / 2)
+					v, done, err := l.Newest(t.Context(), a, client)
+					if err != nil {
+						t.Fatal(err)
+					}
+					done()
+					if pushed = pushed || v.Seq > 1; pushed && v.Seq == 1 {
+						return
+					}
+					time.Sleep(c.pause / 2)
+				}
+				t.Error("the version of the revoked key is still served")
+			})
+		})
+	}
 }
 
 // Copies that were not read for the longest time are deleted when all together exceed the limit, also

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"time"
@@ -16,11 +17,12 @@ import (
 // site is a publication that was asked for. Library.mu guards it.
 type site struct {
 	addr    Address
-	version *Version // the newest; nil if none is known
-	copy    *held    // of version
-	checked time.Time
+	version *Version  // the newest; nil if none is known
+	copy    *held     // of version
+	checked time.Time // when the DHT was last asked; pushed items do not count
 
 	failure error // of the last lookup
+	failed  time.Time
 	looking chan struct{}
 
 	arrived   map[id.ID32]dht.Item // by key: items that peers have pushed, for the next lookup
@@ -49,7 +51,9 @@ func (s *site) use() (*Version, func()) {
 }
 
 // close forgets the version, which can no longer be read. Library.mu is held.
-func (s *site) close() { s.version, s.copy, s.newest, s.checked = nil, nil, nil, time.Time{} }
+func (s *site) close() {
+	s.version, s.copy, s.newest, s.failure, s.checked = nil, nil, nil, nil, time.Time{}
+}
 
 // site returns the site with that address. mu is held.
 func (l *Library) site(a Address) *site {
@@ -60,7 +64,6 @@ func (l *Library) site(a Address) *site {
 	}
 	if s.version != nil && s.link.Secret.CanRead() && l.private(a) == nil { // the gateway may not read it any more
 		s.close()
-		s.failure = nil
 	}
 	return s
 }
@@ -106,16 +109,28 @@ func (l *Library) look(s *site, client netip.Prefix) {
 
 // attempt looks for the newest version of s. It returns false if an item was pushed meanwhile, so that
 // another attempt is due.
+//
+// The holder of a key that was revoked could hide the revocation by pushing one item after another. So pushed
+// items do not replace asking the DHT for longer than staleAfter, and an attempt asks the DHT without
+// interruption if that is overdue, or if the attempt began because of an item that does not count.
 func (l *Library) attempt(ctx context.Context, s *site) (finished bool) {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.mu.Lock()
 	pushed := s.arrived
 	s.arrived, s.interrupt = map[id.ID32]dht.Item{}, cancel
+	isOverdue := time.Since(s.checked) >= staleAfter
 	l.mu.Unlock()
 
-	v, err := l.find(wait, s, pushed)
+	finding := wait
+	if isOverdue || len(pushed) > 0 {
+		finding = ctx // not interrupted
+	}
+	v, isPushed, err := l.find(finding, s, pushed, isOverdue)
 	l.mu.Lock()
+	if !isPushed && !errors.Is(finding.Err(), context.Canceled) {
+		s.checked = time.Now()
+	}
 	known := s.version
 	l.mu.Unlock()
 	var opened *Version
@@ -133,6 +148,6 @@ func (l *Library) attempt(ctx context.Context, s *site) (finished bool) {
 		return false
 	}
 	close(s.looking)
-	s.looking, s.interrupt, s.failure, s.checked = nil, nil, err, time.Now()
+	s.looking, s.interrupt, s.failure, s.failed = nil, nil, err, time.Now()
 	return true
 }
