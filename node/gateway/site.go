@@ -25,7 +25,8 @@ type site struct {
 	failed  time.Time
 	looking chan struct{}
 
-	arrived   map[id.ID32]dht.Item // by key: items that peers have pushed, for the next lookup
+	mail      mail                 // of Library.inbox, which guards it
+	arrived   map[id.ID32]dht.Item // by key: items of mail, for the next lookup
 	interrupt context.CancelFunc   // ends the wait of the lookup that runs; nil if none runs
 	subs      map[id.ID32]*node.ItemSubscription
 	isDropped bool // the library has forgotten it
@@ -59,7 +60,7 @@ func (s *site) close() {
 func (l *Library) site(a Address) *site {
 	s, ok := l.sites.Get(a)
 	if !ok {
-		s = &site{addr: a, arrived: map[id.ID32]dht.Item{}, subs: map[id.ID32]*node.ItemSubscription{}}
+		s = &site{addr: a, arrived: map[id.ID32]dht.Item{}, subs: map[id.ID32]*node.ItemSubscription{}, mail: l.inbox.newMail()}
 		l.sites.Add(a, s)
 	}
 	if s.version != nil && s.link.Secret.CanRead() && l.private(a) == nil { // the gateway may not read it any more

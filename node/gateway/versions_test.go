@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
+	"seedbed/magnet/mutable"
 )
 
 // The publisher pushes a new version to the gateway, which serves it within a second, without a request
@@ -47,6 +49,41 @@ func TestNewVersionsArePushed(t *testing.T) {
 		}
 		if fetched := reader.Torrent(v.InfoHash).Snapshot().Downloaded; fetched > 100_000 {
 			t.Errorf("%d bytes were fetched for a change of 6", fetched)
+		}
+	})
+}
+
+// If versions are pushed fast, the gateway opens five at once, and then the newest one every two seconds.
+func TestPushesOpenFewCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(89, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
+		nodetest.Ring(t, n, 12)
+		_, a, _ := newPublisher(t, n, 1).publish(1, map[string]int{"index.html": 3000})
+		l := openLibrary(t, Config{Node: nodetest.Start(t, n, 2, nodetest.Boot(100)).Node, Dir: t.TempDir()})
+		if _, _, err := read(t, l, a, "index.html"); err != nil {
+			t.Fatal(err)
+		}
+		l.mu.Lock()
+		s := l.site(a)
+		l.mu.Unlock()
+		secret := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+		const pushes = 80
+		for k := range byte(pushes) { // eight a second, as one peer may send
+			item, err := dht.SignItem(secret, nil, int64(k)+2, (&mutable.Version{InfoHash: id.ID{1, k}}).Value())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.inbox.put(s, item)
+			time.Sleep(time.Second / 8)
+		}
+		time.Sleep(2 * time.Second)
+		l.copies.mu.Lock()
+		defer l.copies.mu.Unlock()
+		if got := len(l.copies.held); got > 1+startBurst+12*startRate+1 {
+			t.Errorf("%d copies after %d pushes in 10 seconds", got, pushes)
+		}
+		if l.copies.held[id.ID{1, pushes - 1}] == nil {
+			t.Error("the newest version is not looked for")
 		}
 	})
 }
