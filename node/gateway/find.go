@@ -28,6 +28,9 @@ func (l *Library) find(ctx context.Context, s *site, pushed map[id.ID32]dht.Item
 	if s.link == nil || s.link.PublicKey != link.PublicKey || !bytes.Equal(s.link.Salt, link.Salt) || s.link.Secret != link.Secret {
 		l.unsubscribe(s)
 		l.mu.Lock()
+		if s.link != nil && s.link.Secret.CanRead() && s.link.Secret != link.Secret {
+			s.close() // the secret that has decrypted the version was taken away
+		}
 		s.link = link
 		l.mu.Unlock()
 		s.judge = delegation.New(link)

@@ -36,7 +36,8 @@ func TestPrivatePublications(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pub, err := p.Publish(t.Context(), publish.Config{Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), KeyName: "k", Path: dir, Secret: true})
+		key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+		pub, err := p.Publish(t.Context(), publish.Config{Key: key, KeyName: "k", Path: dir, Secret: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +102,28 @@ func TestPrivatePublications(t *testing.T) {
 		private = nil
 		if _, _, err := reader.Newest(t.Context(), address, client); !errors.As(err, &failure) {
 			t.Errorf("after the link was taken away: %v", err)
+		}
+
+		// Nor if a peer pushes an item before the next request.
+		private = []*magnet.Link{link}
+		time.Sleep(time.Minute)
+		if _, done, err = reader.Newest(t.Context(), address, client); err != nil {
+			t.Fatal(err)
+		}
+		done()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		private = nil
+		if item, err = dht.SignItem(key, nil, 99, (&mutable.Version{InfoHash: v.InfoHash}).Value()); err != nil {
+			t.Fatal(err)
+		}
+		reader.mu.Lock()
+		s, _ := reader.sites.Get(address)
+		reader.mu.Unlock()
+		reader.inbox.put(s, item)
+		time.Sleep(time.Minute)
+		if v, _, err := reader.Newest(t.Context(), address, client); !errors.As(err, &failure) {
+			t.Errorf("after the link was taken away and an item was pushed: %+v, %v", v, err)
 		}
 	})
 }
