@@ -68,5 +68,5 @@ func (l *Library) earlier(ctx context.Context, a Address, client netip.Prefix) (
 func versionOf(c *held, files *tree.Tree, link *magnet.Link, number int64) *Version {
 	a := AddressOf(link)
 	a.Number = number
-	return &Version{Seq: number, InfoHash: c.torrent.InfoHash(), Tree: files, MaxFile: c.maxFile(), Alone: a}
+	return &Version{Seq: number, InfoHash: c.torrent.InfoHash(), Tree: files, MaxFile: c.maxFile(), Alone: a, IsPrivate: link.Secret.CanRead()}
 }

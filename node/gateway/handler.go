@@ -24,6 +24,9 @@ type Version struct {
 	MaxFile  int64 // larger files are not served, in bytes; 0: no limit
 	// Alone is the address of this version, whatever the newest one is.
 	Alone Address
+	// IsPrivate says that Tree is decrypted. Caches have to ask before each use of its files, because the
+	// gateway may have lost the permission to read them.
+	IsPrivate bool
 }
 
 // A Source finds the newest version of publications. Its errors are *Failure, or the cause of ctx.
@@ -199,7 +202,7 @@ func (a fileAnswer) send(w http.ResponseWriter, r *http.Request, f tree.File, co
 		header.Set("Content-Type", kind)
 		if code == http.StatusOK {
 			header.Set("ETag", etag(f, packed != nil))
-			if a.isFixed {
+			if a.isFixed && !a.version.IsPrivate {
 				header.Set("Cache-Control", immutable)
 			}
 		}

@@ -450,8 +450,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// The files at the address of one version are cached for good; those at the address of the newest one,
-// pages that the gateway makes and errors are not.
+// The files at the address of one version are cached for good; those at the address of the newest one, those of
+// a private publication, pages that the gateway makes and errors are not.
 func TestOneVersionIsImmutable(t *testing.T) {
 	s := publication(t, website)
 	fixed := testAddress
@@ -471,6 +471,10 @@ func TestOneVersionIsImmutable(t *testing.T) {
 	}
 	if w := ask(t, s, "GET", "/files/"); !strings.Contains(w.Body.String(), `href="http://`+fixed.Host(LocalDomain)+`:8010/files/"`) {
 		t.Errorf("no link to the version: %s", w.Body)
+	}
+	s.version.IsPrivate = true
+	if w := ask(t, s, "GET", at+"/style.css"); w.Header().Get("Cache-Control") != "no-cache" {
+		t.Errorf("a private publication: %v", w.Header())
 	}
 	s.broken = errors.New("no peers")
 	if w := ask(t, s, "GET", at+"/style.css"); w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {

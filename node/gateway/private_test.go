@@ -68,7 +68,7 @@ func TestPrivatePublications(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, page) || v.Tree.Name() != "site" {
+		if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, page) || v.Tree.Name() != "site" || !v.IsPrivate {
 			t.Errorf("%d bytes of %s, %v", len(got), v.Tree.Name(), err)
 		}
 		var failure *Failure
@@ -94,7 +94,7 @@ func TestPrivatePublications(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer done()
-		if _, ok := w.Tree.Lookup("index.html"); ok || w.InfoHash != v.InfoHash {
+		if _, ok := w.Tree.Lookup("index.html"); ok || w.InfoHash != v.InfoHash || w.IsPrivate {
 			t.Error("another publication shows the decrypted files")
 		}
 
