@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 )
 
@@ -52,6 +53,17 @@ func (a *Archive) Remove(ctx context.Context) error {
 		err = a.torrent.Settled(ctx)
 	}
 	return errors.Join(err, a.torrent.node.Forget(a.torrent.hash))
+}
+
+// Archived returns the torrent of the Archive with that infohash, or nil if the node has none. isWhole reports
+// whether the Archive has all files, so that they can be read; a torrent that is added to get the others ends it.
+func (n *Node) Archived(infohash id.ID) (t *Torrent, isWhole bool) {
+	t = n.lookup(infohash)
+	if t == nil || !t.isArchive() || t.isBeingRemoved() || t.isStopping() {
+		return nil, false
+	}
+	spec := t.spec()
+	return t, spec.Select == nil
 }
 
 // isArchive reports whether the torrent is that of an Archive.

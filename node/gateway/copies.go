@@ -41,7 +41,7 @@ const (
 )
 
 // copies are the versions that are being read, or were. The torrent of a version is one that the node
-// has anyway, or a cache, which holds what was read. The caches together are bounded: those that were
+// has anyway, as an Archive too, or a cache, which holds what was read. The caches together are bounded: those that were
 // not read for the longest time are deleted.
 type copies struct {
 	node  *node.Node
@@ -67,7 +67,7 @@ type held struct {
 	ready   chan struct{} // closed once tree is set
 	tree    *tree.Tree
 	secret  sealed.Secret // with which tree was opened
-	isOwn   bool          // a cache, not a torrent of the user
+	isOwn   bool          // a cache, not a torrent of the user or an Archive
 
 	// copies.mu guards these.
 	users    int // requests that read it
@@ -158,6 +158,9 @@ func (c *copies) hold(ctx context.Context, pin, l *magnet.Link, before *held) (*
 func (c *copies) torrent(ctx context.Context, spec node.Spec) (t *node.Torrent, isNew bool, err error) {
 	for {
 		if t := c.node.Torrent(spec.InfoHash()); t != nil {
+			return t, false, nil
+		}
+		if t, isWhole := c.node.Archived(spec.InfoHash()); isWhole {
 			return t, false, nil
 		}
 		t, err := c.node.Add(spec)
@@ -353,6 +356,10 @@ func (c *copies) oldest(idle []*held) (found id.ID, ok bool) {
 
 // delete deletes a copy: its torrent with all that the state directory has of it, and its files.
 func (c *copies) delete(ctx context.Context, ih id.ID) {
+	if t, _ := c.node.Archived(ih); t != nil { // to which the rest belongs
+		c.discard(ih)
+		return
+	}
 	// The torrent of an earlier run is added for that; its metadata is in the state directory.
 	t, _, err := c.torrent(ctx, node.Spec{Link: &magnet.Link{InfoHash: ih, HasInfoHash: true}, Dir: c.folder(ih), All: true, ReadAhead: readAhead, Cache: true})
 	if err == nil && t.IsCache() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
 	"seedbed/magnet/mutable"
 )
 
@@ -212,6 +214,49 @@ func TestEarlierVersions(t *testing.T) {
 		}
 		if l.lookups.taken() != 0 {
 			t.Errorf("%d lookups are counted", l.lookups.taken())
+		}
+	})
+}
+
+// An earlier version that the node shares as an Archive is read from there. The Archive does not end, also
+// when a copy of an earlier run is deleted.
+func TestEarlierVersionsOfAnArchive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(91, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
+		nodetest.Ring(t, n, 12)
+		p := newPublisher(t, n, 1)
+		pub, a, dir := p.publish(1, map[string]int{"index.html": 300_000})
+		first := p.node.Torrent(pub.Outcome().InfoHash).Info()
+		kept := t.TempDir()
+		if err := os.CopyFS(filepath.Join(kept, "site"), os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		filetest.Write(t, filepath.Join(dir, "index.html"), []byte("second"))
+		if _, err := pub.Update(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		reader := nodetest.Start(t, n, 2, nodetest.Boot(100))
+		archive, err := reader.AddArchive(&metainfo.Torrent{Info: first}, kept, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := Config{Node: reader.Node, Dir: t.TempDir(), CacheSize: 1 << 20}
+		filetest.Write(t, filepath.Join(cfg.Dir, recordName), fmt.Appendf(nil, `{"%v":{"size":%d}}`, first.Hash, 2<<20))
+		l := openLibrary(t, cfg)
+		time.Sleep(3 * sweepEvery)
+		if archive.HasEnded() {
+			t.Error("the archive has ended with the copy of an earlier run")
+		}
+		a.Number = 1
+		for range 2 {
+			got, v, err := read(t, l, a, "index.html")
+			if err != nil || v.Seq != 1 || !bytes.Equal(got, filetest.RandomBytes("index.htmlb", 300_000)) {
+				t.Errorf("%d bytes, %+v, %v", len(got), v, err)
+			}
+			time.Sleep(pauseAfter + 2*sweepEvery)
+		}
+		if archive.HasEnded() {
+			t.Error("the archive has ended because it was read")
 		}
 	})
 }
