@@ -45,6 +45,12 @@ func (n *Node) AddArchive(torrent *metainfo.Torrent, dir string, files []int) (*
 // HasEnded reports whether the Archive has given way to another torrent, or its files are damaged.
 func (a *Archive) HasEnded() bool { return a.torrent.isBeingRemoved() || a.torrent.isStopping() }
 
+// CanReturn reports whether the Archive has ended, and the node does not have another torrent of the same
+// infohash (any more), so that AddArchive can add it again.
+func (a *Archive) CanReturn() bool {
+	return a.HasEnded() && a.torrent.node.Torrent(a.torrent.hash) == nil
+}
+
 // Remove removes the Archive from the node, unless it has ended, and what the state directory has of it.
 // The files stay. It waits until that is done, or ctx ends.
 func (a *Archive) Remove(ctx context.Context) error {

@@ -20,7 +20,7 @@ func (f *Follower) shareEarlier() {
 	wanted := f.earlierToShare()
 	errs := []error{f.endArchives(wanted)}
 	for _, name := range wanted {
-		if one := f.archives[name]; one != nil && one.HasEnded() {
+		if one := f.archives[name]; one != nil && one.CanReturn() {
 			errs = append(errs, f.endArchive(f.ctx, name))
 		}
 		if f.archives[name] == nil {
@@ -29,6 +29,16 @@ func (f *Follower) shareEarlier() {
 	}
 	if err := errors.Join(errs...); err != nil && f.ctx.Err() == nil {
 		f.warn(fmt.Errorf("earlier versions cannot be shared: %w", err))
+	}
+}
+
+// shareAgain shares earlier versions again after the torrents for which their Archives gave way have gone.
+func (f *Follower) shareAgain() {
+	for _, one := range f.archives {
+		if one.CanReturn() {
+			f.shareEarlier()
+			return
+		}
 	}
 }
 

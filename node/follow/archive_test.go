@@ -127,3 +127,47 @@ func TestEarlierPrivateVersionsCanBeListed(t *testing.T) {
 		}
 	})
 }
+
+// An earlier version is shared again some time after a torrent for which its Archive gave way was removed: by
+// the publisher and by a follower.
+func TestEarlierVersionsAreSharedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir := nodetest.Site(t, 5)
+		a := start(t, n, 1, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		b := start(t, n, 2, nodetest.Boot(101))
+		f := b.follow(testKey(0), t.TempDir())
+		reaches(t, f, 1, 2*time.Minute)
+		first := f.Torrent().Link()
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		a.update(p)
+		reaches(t, f, 2, 10*time.Minute)
+		time.Sleep(time.Minute)
+		isShared := func(r *rig) bool {
+			x, _ := r.Archived(parse(t, first).InfoHash)
+			return x != nil
+		}
+		for _, r := range []*rig{a, b} {
+			if !isShared(r) {
+				t.Fatal("the first version is not shared")
+			}
+			x, err := r.Add(node.Spec{Link: parse(t, first), Dir: t.TempDir(), ReadAhead: 1, Cache: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			if isShared(r) {
+				t.Error("the Archive did not give way")
+			}
+			if err := r.Remove(t.Context(), x.InfoHash(), true); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			if !isShared(r) {
+				t.Error("the first version is not shared again")
+			}
+		}
+	})
+}

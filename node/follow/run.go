@@ -153,6 +153,7 @@ func (f *Follower) warn(err error) {
 // poll checks for a newer version, and returns the wait until the next poll.
 func (f *Follower) poll() time.Duration {
 	f.seedCurrent()
+	f.shareAgain()
 	ctx, cancel := context.WithTimeout(f.ctx, time.Minute)
 	defer cancel()
 	f.cancelPoll.Store(&cancel)

@@ -41,7 +41,7 @@ func (p *Publication) shareEarlier() {
 	}
 	var errs []error
 	for infohash, one := range a.shared {
-		if !wanted[infohash] || one.HasEnded() {
+		if !wanted[infohash] || one.CanReturn() {
 			errs = append(errs, one.Remove(ctx))
 			delete(a.shared, infohash)
 		}
@@ -55,6 +55,20 @@ func (p *Publication) shareEarlier() {
 	}
 	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
 		p.warn(fmt.Errorf("earlier versions cannot be shared: %w", err))
+	}
+}
+
+// shareAgain shares earlier versions again after the torrents for which their Archives gave way have gone.
+func (p *Publication) shareAgain() {
+	a := &p.archive
+	a.mu.Lock()
+	isDue := false
+	for _, one := range a.shared {
+		isDue = isDue || one.CanReturn()
+	}
+	a.mu.Unlock()
+	if isDue {
+		p.shareEarlier()
 	}
 }
 

@@ -75,6 +75,7 @@ func (p *Publication) put(ctx context.Context, item dht.Item, cas *int64) bool {
 
 // republished handles the report of the dht.Keeper about one round.
 func (p *Publication) republished(r dht.RepublishReport, _ error) {
+	p.shareAgain()
 	if r.Newer != nil {
 		p.reportForeign(r.Newer)
 		return
