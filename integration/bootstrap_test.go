@@ -16,7 +16,7 @@ func TestDeadBootstrapHosts(t *testing.T) {
 	need(t)
 	t.Parallel()
 	ctx := timeLimit(t)
-	own := dhtNet{address: "10.5.%d.1", ours: 12}
+	own := dhtNet{address: "10.15.%d.1", ours: 12}
 	t.Cleanup(own.close)
 	dht := own.join(t)
 	entries := dht[:2]

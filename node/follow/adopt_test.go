@@ -116,6 +116,7 @@ func TestVersionsLeaveNothingBehind(t *testing.T) {
 			reaches(t, f, seq, 10*time.Minute)
 			time.Sleep(time.Minute)
 			if seq == 4 {
+				time.Sleep(5 * time.Minute) // what a peer has asked of an earlier version is closed again
 				early = openFiles(t)
 			}
 		}
@@ -127,6 +128,7 @@ func TestVersionsLeaveNothingBehind(t *testing.T) {
 		if left := filetest.Entries(t, filepath.Join(to, "versions")); len(left) != 2 {
 			t.Error(left)
 		}
+		time.Sleep(5 * time.Minute)
 		late := openFiles(t)
 		t.Logf("open files after 4 versions: %d, after 30: %d", early, late)
 		if late > early+8 {
