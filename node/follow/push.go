@@ -4,124 +4,70 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
-	"seedbed/internal/mono"
-	"seedbed/internal/rate"
 	"seedbed/node"
 )
 
-// Pushed items start at most startBurst downloads at once, and then startRate a second. In between, only the newest item
-// of each key is kept. Otherwise a publisher could make its followers flood the DHT with lookups and announces.
-const (
-	startRate  = 0.5
-	startBurst = 5
-)
-
 // pushes is what a follower exchanges with peers: the items of the keys that publish, of which there can be
-// several (delegation.go). Items that come in while the goroutine of the follower is busy wait here.
+// several (delegation.go). Items that come in while the goroutine of the follower is busy wait in the queue.
 type pushes struct {
 	arrived chan struct{} // has a buffer of one
+	queue   *node.ItemQueue
 
-	mu      sync.Mutex
-	subs    map[id.ID32]*node.ItemSubscription // by key; only the goroutine of the follower changes it
-	waiting map[id.ID32]arrival                // the newest item of each key
-	isHeld  bool                               // they wait until startRate permits them
-	began   time.Time                          // of the times of pace
-	pace    rate.Bucket
-	timer   *time.Timer // ends isHeld; nil before it is needed
+	mu     sync.Mutex
+	subs   map[id.ID32]*node.ItemSubscription // by key; only the goroutine of the follower changes it
+	pushed map[id.ID32]bool                   // whether a peer has pushed the item in the queue; else the dht.Keeper found it
 
 	// Of the goroutine of the follower:
 	last dht.Item // that a peer has pushed and that counts
 }
 
-// arrival is an item whose signature is valid.
-type arrival struct {
-	dht.Item
-	isPushed bool // by a peer; otherwise the dht.Keeper found it
-}
-
 func newPushes() pushes {
-	return pushes{arrived: make(chan struct{}, 1), subs: map[id.ID32]*node.ItemSubscription{}, waiting: map[id.ID32]arrival{},
-		began: time.Now(), pace: rate.NewBucket(0, startRate, startBurst)}
+	arrived := make(chan struct{}, 1)
+	queue := node.NewItemQueue(func() {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+	})
+	return pushes{arrived: arrived, queue: queue, subs: map[id.ID32]*node.ItemSubscription{}, pushed: map[id.ID32]bool{}}
 }
 
-// put adds an item, unless a newer one of its key waits.
+// put adds an item whose signature is valid, unless a newer one of its key waits.
 func (p *pushes) put(item dht.Item, isPushed bool) {
 	p.mu.Lock()
-	if old, ok := p.waiting[item.Key]; !ok || item.Seq > old.Seq {
-		p.waiting[item.Key] = arrival{item, isPushed}
-	}
-	p.mu.Unlock()
-	p.signal()
-}
-
-func (p *pushes) signal() {
-	select {
-	case p.arrived <- struct{}{}:
-	default:
+	defer p.mu.Unlock()
+	if p.queue.Put(item) {
+		p.pushed[item.Key] = isPushed
 	}
 }
 
-// mayTake reports whether items wait that may count now. If they may count only later, arrived says when.
-func (p *pushes) mayTake() bool {
+// take returns the items that may count now, and which of them peers have pushed, and removes them.
+func (p *pushes) take() (items map[id.ID32]dht.Item, pushed map[id.ID32]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) == 0 || p.isHeld {
-		return false
+	if items = p.queue.Take(); items != nil {
+		pushed, p.pushed = p.pushed, map[id.ID32]bool{}
 	}
-	now := mono.From(p.began, time.Now())
-	if p.pace.Take(now, 1) {
-		return true
-	}
-	p.isHeld = true
-	if wait := p.pace.Wait(now, 1); p.timer == nil {
-		p.timer = time.AfterFunc(wait, p.release)
-	} else {
-		p.timer.Reset(wait)
-	}
-	return false
+	return items, pushed
 }
 
-// release ends isHeld.
-func (p *pushes) release() {
-	p.mu.Lock()
-	p.isHeld = false
-	p.mu.Unlock()
-	p.signal()
-}
-
-// take returns the items that wait, and removes them.
-func (p *pushes) take() map[id.ID32]arrival {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	items := p.waiting
-	p.waiting = map[id.ID32]arrival{}
-	return items
-}
-
-// isReady reports whether an item waits for the goroutine of the follower only.
-func (p *pushes) isReady() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.waiting) > 0 && !p.isHeld
-}
-
-// takeArrivals lets the items that have come in count.
-func (f *Follower) takeArrivals() {
-	items := f.pushes.take()
+// takeArrivals lets the items that have come in count. It reports whether there are any that may count now.
+func (f *Follower) takeArrivals() bool {
+	items, pushed := f.pushes.take()
 	for _, key := range f.judge.Keys() { // the master first
-		a, ok := items[key]
+		item, ok := items[key]
 		if !ok {
 			continue
 		}
-		if a.isPushed {
-			f.pushes.last = a.Item
+		if pushed[key] {
+			f.pushes.last = item
 		}
-		f.consider(a.Item)
+		f.consider(item)
 	}
+	return items != nil
 }
 
 // wasPushed reports whether a peer has pushed an item.
@@ -132,7 +78,7 @@ func (f *Follower) wasPushed(item *dht.Item) bool {
 // arrive handles an item that a peer has pushed. A poll, which can take a minute, ends for it.
 func (f *Follower) arrive(item dht.Item) {
 	f.pushes.put(item, true)
-	if cancel := f.cancelPoll.Load(); cancel != nil && f.pushes.isReady() {
+	if cancel := f.cancelPoll.Load(); cancel != nil && f.pushes.queue.IsReady() {
 		(*cancel)()
 	}
 }
@@ -183,9 +129,6 @@ func (f *Follower) unsubscribe() {
 	p := &f.pushes
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.timer != nil {
-		p.timer.Stop()
-	}
 	for _, s := range p.subs {
 		s.Close()
 	}

@@ -108,7 +108,7 @@ func TestVersionsInQuickSuccessionAreSkipped(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		found := r.Events(node.FoundVersion)
-		if k := len(found); k < 10 || k > startBurst+25/2 {
+		if k := len(found); k < 10 || k > node.ItemBurst+25/2 {
 			t.Errorf("looked for %d versions of %d in 23 s", k, last)
 		} else if seq := found[k-1].Publication.Seq; seq != last {
 			t.Errorf("the last version is %d", seq)

@@ -68,11 +68,7 @@ func (f *Follower) run() {
 		case <-f.ctx.Done():
 			return
 		case <-f.pushes.arrived:
-			if !f.pushes.mayTake() {
-				break
-			}
-			f.takeArrivals()
-			if f.advance() { // pushed items never put off a poll, which finds what is not pushed
+			if f.takeArrivals() && f.advance() { // pushed items never put off a poll, which finds what is not pushed
 				f.interval = f.quickInterval()
 				pollIn(min(f.interval, max(time.Until(due), 0)))
 			}
@@ -158,7 +154,7 @@ func (f *Follower) poll() time.Duration {
 	defer cancel()
 	f.cancelPoll.Store(&cancel)
 	defer f.cancelPoll.Store(nil)
-	if f.asking.Load() > 0 || f.pushes.isReady() {
+	if f.asking.Load() > 0 || f.pushes.queue.IsReady() {
 		return 0 // they may have come too early for cancelPoll
 	}
 	f.cancelOnMove(ctx, cancel)

@@ -230,7 +230,7 @@ func TestPushesDoNotHideARevocation(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					l.inbox.put(s, item)
+					s.queue.Put(item)
 					time.Sleep(c.pause / 2)
 					v, done, err := l.Newest(t.Context(), a, client)
 					if err != nil {

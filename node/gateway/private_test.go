@@ -120,7 +120,7 @@ func TestPrivatePublications(t *testing.T) {
 		reader.mu.Lock()
 		s, _ := reader.sites.Get(address)
 		reader.mu.Unlock()
-		reader.inbox.put(s, item)
+		s.queue.Put(item)
 		time.Sleep(time.Minute)
 		if v, _, err := reader.Newest(t.Context(), address, client); !errors.As(err, &failure) {
 			t.Errorf("after the link was taken away and an item was pushed: %+v, %v", v, err)

@@ -4,96 +4,40 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
-	"seedbed/internal/mono"
-	"seedbed/internal/rate"
 	"seedbed/node"
 )
 
-// Pushed items start at most startBurst lookups of a site at once, and then startRate a second. In between, only
-// the newest item of each key is kept. Otherwise a publisher could make the gateway flood the DHT with announces,
-// and the disk with new copies.
-const (
-	startRate  = 0.5
-	startBurst = 5
-)
-
-// inbox has the items that peers have pushed and that no lookup has seen yet.
+// inbox knows the sites for which peers have pushed items that no lookup has seen yet.
 type inbox struct {
 	arrived chan struct{} // has a buffer of one
-	began   time.Time     // of the times of mail.pace
 
 	mu    sync.Mutex
-	ready map[*site]struct{} // with items that wait for deliver only
+	ready map[*site]struct{} // whose queue has something to take
 }
 
-// mail is the part of the inbox that belongs to a site. inbox.mu guards it.
-type mail struct {
-	waiting map[id.ID32]dht.Item // the newest item of each key
-	isHeld  bool                 // they wait until startRate permits them
-	pace    rate.Bucket
-}
+func newInbox() inbox { return inbox{arrived: make(chan struct{}, 1), ready: map[*site]struct{}{}} }
 
-func newInbox() inbox {
-	return inbox{arrived: make(chan struct{}, 1), began: time.Now(), ready: map[*site]struct{}{}}
-}
-
-func (b *inbox) newMail() mail {
-	return mail{waiting: map[id.ID32]dht.Item{}, pace: rate.NewBucket(b.now(), startRate, startBurst)}
-}
-
-func (b *inbox) now() mono.Time { return mono.From(b.began, time.Now()) }
-
-// put adds an item whose signature is valid. It returns at once.
-func (b *inbox) put(s *site, item dht.Item) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if old, ok := s.mail.waiting[item.Key]; !ok || item.Seq > old.Seq {
-		s.mail.waiting[item.Key] = item
-	}
-	b.signal(s)
-}
-
-// signal lets deliver take the items of a site, if they may count. mu is held.
+// signal lets deliver take the items of a site.
 func (b *inbox) signal(s *site) {
-	if s.mail.isHeld || len(s.mail.waiting) == 0 {
-		return
-	}
+	b.mu.Lock()
 	b.ready[s] = struct{}{}
+	b.mu.Unlock()
 	select {
 	case b.arrived <- struct{}{}:
 	default:
 	}
 }
 
-// take returns the items that may count now, and removes them. If others may count only later, arrived says when.
-func (b *inbox) take() map[*site]map[id.ID32]dht.Item {
+// take returns the sites that have items.
+func (b *inbox) take() map[*site]struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
-	items := map[*site]map[id.ID32]dht.Item{}
-	for s := range b.ready {
-		m := &s.mail
-		if m.pace.Take(now, 1) {
-			items[s], m.waiting = m.waiting, map[id.ID32]dht.Item{}
-			continue
-		}
-		m.isHeld = true
-		time.AfterFunc(m.pace.Wait(now, 1), func() { b.release(s) })
-	}
-	clear(b.ready)
-	return items
-}
-
-// release ends mail.isHeld.
-func (b *inbox) release(s *site) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s.mail.isHeld = false
-	b.signal(s)
+	ready := b.ready
+	b.ready = map[*site]struct{}{}
+	return ready
 }
 
 // deliver passes items that are pushed to the lookups of their sites, until the library ends.
@@ -105,8 +49,9 @@ func (l *Library) deliver() {
 			return
 		}
 		l.mu.Lock()
-		for s, items := range l.inbox.take() {
-			if s.isDropped {
+		for s := range l.inbox.take() {
+			items := s.queue.Take()
+			if items == nil || s.isDropped {
 				continue
 			}
 			for key, item := range items {
@@ -147,7 +92,7 @@ func (l *Library) subscribe(s *site, infohash id.ID) {
 	for _, key := range keys {
 		sub := s.subs[key]
 		if sub == nil {
-			sub = l.items.Subscribe(key, s.link.Salt, func(item dht.Item) { l.inbox.put(s, item) })
+			sub = l.items.Subscribe(key, s.link.Salt, func(item dht.Item) { s.queue.Put(item) })
 			s.subs[key] = sub
 		}
 		sub.SetTorrents(torrents...)

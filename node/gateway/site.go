@@ -25,8 +25,8 @@ type site struct {
 	failed  time.Time
 	looking chan struct{}
 
-	mail      mail                 // of Library.inbox, which guards it
-	arrived   map[id.ID32]dht.Item // by key: items of mail, for the next lookup
+	queue     *node.ItemQueue      // items that deliver has not taken yet
+	arrived   map[id.ID32]dht.Item // by key: items of queue, for the next lookup
 	interrupt context.CancelFunc   // ends the wait of the lookup that runs; nil if none runs
 	subs      map[id.ID32]*node.ItemSubscription
 	isDropped bool // the library has forgotten it
@@ -60,7 +60,8 @@ func (s *site) close() {
 func (l *Library) site(a Address) *site {
 	s, ok := l.sites.Get(a)
 	if !ok {
-		s = &site{addr: a, arrived: map[id.ID32]dht.Item{}, subs: map[id.ID32]*node.ItemSubscription{}, mail: l.inbox.newMail()}
+		s = &site{addr: a, arrived: map[id.ID32]dht.Item{}, subs: map[id.ID32]*node.ItemSubscription{}}
+		s.queue = node.NewItemQueue(func() { l.inbox.signal(s) })
 		l.sites.Add(a, s)
 	}
 	if s.version != nil && s.link.Secret.CanRead() && l.private(a) == nil { // the gateway may not read it any more

@@ -19,6 +19,7 @@ import (
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/magnet/mutable"
+	"seedbed/node"
 )
 
 // The publisher pushes a new version to the gateway, which serves it within a second, without a request
@@ -75,13 +76,13 @@ func TestPushesOpenFewCopies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.inbox.put(s, item)
+			s.queue.Put(item)
 			time.Sleep(time.Second / 8)
 		}
 		time.Sleep(2 * time.Second)
 		l.copies.mu.Lock()
 		defer l.copies.mu.Unlock()
-		if got := len(l.copies.held); got > 1+startBurst+12*startRate+1 {
+		if got := len(l.copies.held); got > 1+node.ItemBurst+12*node.ItemRate+1 {
 			t.Errorf("%d copies after %d pushes in 10 seconds", got, pushes)
 		}
 		if l.copies.held[id.ID{1, pushes - 1}] == nil {
