@@ -76,7 +76,7 @@ func (y *tty) resize(t *testing.T, cols, rows int) {
 	y.term.Resize(cols, rows)
 }
 
-// wasSent reports whether the terminal was sent this text, also if it is no longer on the screen.
+// wasSent reports whether the terminal was sent this text, even if it is no longer on the screen.
 func (y *tty) wasSent(text string) bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()

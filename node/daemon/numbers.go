@@ -145,7 +145,7 @@ func (d *Daemon) findPrefix(prefix string) (*node.Torrent, error) {
 	return only(d.node.Torrents(), prefix, node.ErrUnknown, func(t *node.Torrent) bool { return strings.HasPrefix(t.InfoHash().String(), prefix) })
 }
 
-// only returns the only one of all that name names. The error is none if there is no such one, or an
+// only returns the element of all that name names. The error is none if there is no such element, or an
 // *AmbiguousError.
 func only[T any](all []T, name string, none error, isNamed func(T) bool) (found T, err error) {
 	var zero T

@@ -13,6 +13,19 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
+// publishPrivate publishes a folder as a private publication.
+func publishPrivate(t *testing.T) (p *Publication, dir string) {
+	t.Helper()
+	n := simnet.New(4, simnet.Link{Delay: 10 * ms})
+	nodetest.Ring(t, n, 4)
+	dir = nodetest.Site(t, 3)
+	p, err := start(t, n, 1, nodetest.Boot(100)).Publish(t.Context(), private(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, dir
+}
+
 // manifestPath returns the path at which the manifest of a version is kept.
 func (p *Publication) manifestPath(t testing.TB, info *metainfo.Info) string {
 	t.Helper()
@@ -27,14 +40,7 @@ func (p *Publication) manifestPath(t testing.TB, info *metainfo.Info) string {
 // kept the next time that the version is published.
 func TestAManifestThatWasNotKeptIsKeptNextTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
-		nodetest.Ring(t, n, 4)
-		a := start(t, n, 1, nodetest.Boot(100))
-		dir := nodetest.Site(t, 3)
-		p, err := a.Publish(t.Context(), private(dir))
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, dir := publishPrivate(t)
 		kept := p.manifestPath(t, p.Torrent().Info())
 		if err := os.RemoveAll(p.folder.earlierDir()); err != nil {
 			t.Fatal(err)
@@ -55,14 +61,7 @@ func TestAManifestThatWasNotKeptIsKeptNextTime(t *testing.T) {
 // The manifest of a version that is on record is kept even if the version cannot be seeded.
 func TestAManifestIsKeptIfSeedingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
-		nodetest.Ring(t, n, 4)
-		a := start(t, n, 1, nodetest.Boot(100))
-		dir := nodetest.Site(t, 3)
-		p, err := a.Publish(t.Context(), private(dir))
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, dir := publishPrivate(t)
 		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		made, spec, err := p.makePrivate(t.Context())
 		if err != nil {

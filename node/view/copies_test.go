@@ -31,7 +31,7 @@ func TestCopiesOfTheNewestVersionsAreCounted(t *testing.T) {
 	}
 }
 
-// Without filters there is no estimate, and without an answer nothing is known.
+// Without filters there is no estimate, and without an answer there are no counts.
 func TestCopiesAreNotGuessed(t *testing.T) {
 	if c := CopiesFound(&dht.PeersReport{}); c != nil {
 		t.Errorf("without an answer: %+v", c)
