@@ -16,10 +16,10 @@ var heavy = map[string]struct {
 	by  []string
 	why string
 }{
-	"net/http":      {[]string{"swarm/webseed", "internal/portmap", "node", "node/daemon/importer", "node/stream", "node/names", "node/gateway", "cmd/seedbed/argument", "cmd/seedbed/torrentcmd", "node/api/metrics", "dht", "node/api", "node/daemon/fetch", "node/daemon/hook", "node/daemon/rss", "node/api/client", "node/api/guard", "node/api/httpd", "node/api/qbittorrent", "node/api/transmission", "node/web", "cmd/seedbed/daemoncmd", "cmd/seedbed/remotecmd"}, "HTTP is for mirrors, routers, players, metrics, the interfaces of a daemon and links to a .torrent; dht has it by the krpc types of anacrolix/dht"},
+	"net/http":      {[]string{"swarm/webseed", "internal/portmap", "internal/objectstore", "node", "node/daemon/importer", "node/stream", "node/names", "node/gateway", "cmd/seedbed/argument", "cmd/seedbed/torrentcmd", "node/api/metrics", "dht", "node/api", "node/daemon/fetch", "node/daemon/hook", "node/daemon/rss", "node/api/client", "node/api/guard", "node/api/httpd", "node/api/qbittorrent", "node/api/transmission", "node/web", "cmd/seedbed/daemoncmd", "cmd/seedbed/remotecmd"}, "HTTP is for mirrors, routers, object stores, players, metrics, the interfaces of a daemon and links to a .torrent; dht has it by the krpc types of anacrolix/dht"},
 	"html/template": {[]string{"node/stream", "node/gateway"}, "pages belong to HTTP handlers"},
 	"text/template": {slices.Concat([]string{"node/stream", "node/gateway", "cmd/seedbed/daemoncmd", "cmd/seedbed/opencmd", "cmd/seedbed/remotecmd"}, commands), "texts belong to the command line; cobra needs it for its help"},
-	"os/exec":       {[]string{"cmd/seedbed/torrentcmd", "cmd/seedbed/opencmd", "cmd/seedbed/hook", "node/daemon/hook"}, "a node starts no other program, except for hooks"},
+	"os/exec":       {[]string{"cmd/seedbed/torrentcmd", "cmd/seedbed/opencmd", "cmd/seedbed/hook", "node/daemon/hook", "internal/objectstore"}, "a node starts no other program, except for hooks and what the shared file of the AWS tools names for credentials"},
 	"database/sql":  {[]string{"dht", "node/api/metrics"}, "records are files; dht has it by the krpc types of anacrolix/dht, metrics by its client library"},
 	"expvar":        {[]string{"dht", "node/api/metrics"}, "metrics are explicit; dht has it by the krpc types of anacrolix/dht, metrics by its client library"},
 	"testing":       {nil, "test helpers do not belong into the binary"},

@@ -69,6 +69,8 @@ var packages = map[string]pkg{
 	"swarm/wire":            {layer: 1, pure: true, owns: "the peer wire messages"},
 	"internal/socks5":       {layer: 1, pure: true, owns: "the client's part of SOCKS5"},
 	"internal/blocklist":    {layer: 1, owns: "lists of unwanted addresses", third: []string{"github.com/gaissmai/bart", "go4.org/netipx"}},
+	"internal/objectstore":  {layer: 1, owns: "the client of an S3 object store"},
+	"internal/rendezvous":   {layer: 1, pure: true, owns: "which members of a fleet own what"},
 	"internal/shaper":       {layer: 1, owns: "limits of rates"},
 	"swarm/mse":             {layer: 1, owns: "the encryption of peer connections"},
 	"internal/utp":          {layer: 1, pure: true, owns: "one uTP connection and its packets"},
@@ -91,6 +93,8 @@ var packages = map[string]pkg{
 	"swarm/webseed":  {layer: 4, owns: "HTTP servers as peers", testPeers: []string{"internal/netx"}},
 	"swarm/peerconn": {layer: 4, owns: "one peer connection"},
 	"swarm/storage":  {layer: 4, owns: "files and the resume record"},
+	// It is a storage too, with its errors, and makes torrents as create does.
+	"swarm/s3store": {layer: 4, owns: "files that are objects of a store", peers: []string{"swarm/storage", "swarm/create"}},
 	// It reads folders as storage does: within them (os.Root), with its LRU and its errors.
 	"swarm/create": {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
 	// Its tests make the torrents of what it encrypts.
@@ -176,6 +180,7 @@ var packages = map[string]pkg{
 	"integration/peers/libutp": {layer: top, owns: "the uTP connections of libutp, for the tests", third: []string{"github.com/anacrolix/go-libutp"}},
 
 	"internal/sockstest": {layer: top, owns: "a SOCKS5 proxy for tests"},
+	"internal/s3test":    {layer: top, owns: "object stores with faults for tests"},
 	"internal/dnstest":   {layer: top, owns: "DNS servers for tests"},
 	"internal/filetest":  {layer: top, owns: "folders of files for tests"},
 	"internal/nodetest":  {layer: top, owns: "whole nodes on the in-memory network, for tests"},
@@ -208,6 +213,8 @@ var owners = map[string]owner{
 	"github.com/anacrolix/dht/v2/bep44":   {pkg: "dht", why: "items are signed and verified where they are put and found"},
 	"github.com/anacrolix/dht/v2/int160":  {pkg: "dht", why: "internal/id is the identifier of every other package"},
 	"github.com/huin/goupnp":              {pkg: "internal/portmap", why: "one package asks routers, with limits on what they answer"},
+	"github.com/minio/minio-go/v7":        {pkg: "internal/objectstore", why: "one package speaks to object stores, with limits on what they answer"},
+	"github.com/johannesboyne/gofakes3":   {pkg: "internal/s3test", why: "its object store is for tests"},
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", tree: true, why: "the command line is the terminal's business; below it are Config structs"},
 	"github.com/prometheus/client_golang": {pkg: "node/api/metrics", why: "packages count in plain numbers; only one exposes them"},

@@ -1,0 +1,137 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// Style says where the name of the bucket is in a request.
+type Style uint8
+
+const (
+	AutoStyle Style = iota // host for Amazon and others that are known for it, path for the rest
+	PathStyle              // https://HOST/BUCKET/NAME
+	HostStyle              // https://BUCKET.HOST/NAME
+)
+
+// Config configures Open.
+type Config struct {
+	At Location
+	// Endpoint is the URL of the store; "" means Amazon S3.
+	Endpoint string
+	Region   string // "" asks the store
+	Style    Style
+	// Anonymous means that requests are not signed. Otherwise credentials are looked for in the
+	// environment, in the shared files of the AWS tools, and in the role of the machine.
+	Anonymous bool
+	// Dial opens all connections, as netx.Outbound.DialHost does.
+	Dial func(ctx context.Context, network, hostPort string) (net.Conn, error)
+	// Proxy returns the HTTP proxy for a request; nil means that there is none. The role of the machine is always asked
+	// for directly.
+	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// Environment fills in what the environment says, as for other tools: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL,
+// AWS_REGION and AWS_DEFAULT_REGION.
+func (c Config) Environment() Config {
+	first := func(had string, names ...string) string {
+		for _, name := range names {
+			if had == "" {
+				had = os.Getenv(name)
+			}
+		}
+		return had
+	}
+	c.Endpoint = first(c.Endpoint, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+	c.Region = first(c.Region, "AWS_REGION", "AWS_DEFAULT_REGION")
+	return c
+}
+
+// amazon is the endpoint of Amazon S3, which leads to all regions.
+const amazon = "https://s3.amazonaws.com"
+
+const (
+	// Patience is how long the store may send nothing before a request fails.
+	Patience = 8 * time.Second
+	// dialTime is how long a connection may take.
+	dialTime = 5 * time.Second
+	// idleConns is how many connections are kept for later requests.
+	idleConns = 64
+	// roleTime is how long the credentials of the machine's role may take. Most machines have none.
+	roleTime = 2 * time.Second
+)
+
+// Open returns the store of a configuration. It makes no request.
+func Open(c Config) (*Store, error) {
+	text := c.Endpoint
+	if text == "" {
+		text = amazon
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
+		return nil, fmt.Errorf("%q is not the URL of an object store, as in https://s3.example.org", text)
+	}
+	transport := &http.Transport{
+		Proxy:                 c.Proxy,
+		DialContext:           c.dial,
+		TLSHandshakeTimeout:   dialTime,
+		ResponseHeaderTimeout: Patience,
+		MaxIdleConnsPerHost:   idleConns,
+		IdleConnTimeout:       time.Minute,
+		DisableCompression:    true,
+	}
+	lookup := minio.BucketLookupAuto
+	switch c.Style {
+	case PathStyle:
+		lookup = minio.BucketLookupPath
+	case HostStyle:
+		lookup = minio.BucketLookupDNS
+	}
+	o := &minio.Options{Secure: u.Scheme == "https", Transport: transport, Region: c.Region, BucketLookup: lookup, MaxRetries: 1}
+	if !c.Anonymous {
+		o.Creds = credentials.NewChainCredentials(c.providers())
+	}
+	core, err := minio.NewCore(u.Host, o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the object store at %s: %w", text, err)
+	}
+	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style}, nil
+}
+
+// dial limits the time of Dial.
+func (c Config) dial(ctx context.Context, network, hostPort string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	return c.Dial(ctx, network, hostPort)
+}
+
+// providers returns where credentials may be, in the order of the AWS tools.
+func (c Config) providers() []credentials.Provider {
+	p := []credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}}
+	if !strings.EqualFold(os.Getenv("AWS_EC2_METADATA_DISABLED"), "true") {
+		p = append(p, &credentials.IAM{Client: &http.Client{Transport: &http.Transport{DialContext: c.dial}, Timeout: roleTime}})
+	}
+	return p
+}
+
+// ErrNoCredentials is returned by CheckCredentials.
+var ErrNoCredentials = errors.New("there are no credentials for the object store")
+
+// CheckCredentials returns ErrNoCredentials if requests would be anonymous although they are meant to be signed.
+func (s *Store) CheckCredentials(anonymous bool) error {
+	v, err := s.core.GetCreds()
+	if err == nil && !anonymous && v.SignerType.IsAnonymous() {
+		err = ErrNoCredentials
+	}
+	return err
+}

@@ -1,0 +1,6 @@
+// Package objectstore reads and writes the objects of one place in an object store that speaks the S3 protocol.
+//
+// Every request is made once: who calls knows better when to try again, and with what. A store that
+// sends nothing for Patience has failed. Errors are of type *Error, whose Kind says what to do about it. All
+// requests and bytes are counted, because stores charge for them. Units are bytes.
+package objectstore

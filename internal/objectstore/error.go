@@ -1,0 +1,106 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// Kind classifies an Error by what a caller should do about it.
+type Kind uint8
+
+const (
+	// Unavailable: the store, or the way to it, does not work now. Try again later.
+	Unavailable Kind = iota + 1
+	// NotFound: there is no such object or bucket.
+	NotFound
+	// Changed: the object is not the one that was asked for, or the condition of a write does not hold.
+	Changed
+	// Denied: the credentials are missing, wrong, or not sufficient.
+	Denied
+	// Unsupported: the store does not do what is needed.
+	Unsupported
+)
+
+// Error is a request that failed.
+type Error struct {
+	Op   string // "read", "list", "write", ...
+	Name string // of the object, as in s3://BUCKET/NAME
+	Kind Kind
+	Err  error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Name, e.Err) }
+
+// Unwrap returns the reason.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the Kind of an error of this package, or 0 for other errors.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return 0
+}
+
+var (
+	errSilent    = errors.New("the store sends nothing")
+	errNoRange   = errors.New("the store sent another part of the object than the one that was asked for")
+	errOther     = errors.New("the object has been replaced")
+	errCut       = errors.New("the store closed the connection too early")
+	errCondition = errors.New("somebody else has written it")
+)
+
+// fail makes an *Error. If the caller gave up, the error is that of ctx.
+func (s *Store) fail(ctx context.Context, op, name string, err error) error {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSilent) {
+		return ctx.Err()
+	}
+	e := &Error{Op: op, Name: s.at.Name(name), Kind: kindOf(err), Err: err}
+	if errors.Is(context.Cause(ctx), errSilent) {
+		e.Kind, e.Err = Unavailable, errSilent
+	}
+	if e.Kind == Unavailable {
+		s.counts.failed.Add(1)
+	}
+	return e
+}
+
+// kindOf classifies an error of the library.
+func kindOf(err error) Kind {
+	switch {
+	case errors.Is(err, errOther), errors.Is(err, errCondition):
+		return Changed
+	case errors.Is(err, errNoRange):
+		return Unsupported
+	}
+	var r minio.ErrorResponse
+	if !errors.As(err, &r) {
+		return Unavailable
+	}
+	switch r.Code {
+	case "NoSuchKey", "NoSuchBucket", "NoSuchUpload":
+		return NotFound
+	case "PreconditionFailed", "ConditionalRequestConflict":
+		return Changed
+	case "NotImplemented", "MethodNotAllowed":
+		return Unsupported
+	case "RequestTimeTooSkewed", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken":
+		return Denied
+	}
+	switch r.StatusCode {
+	case http.StatusNotFound:
+		return NotFound
+	case http.StatusPreconditionFailed, http.StatusConflict:
+		return Changed
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Denied
+	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
+		return Unsupported
+	}
+	return Unavailable
+}

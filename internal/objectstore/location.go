@@ -1,0 +1,58 @@
+package objectstore
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// A Location is a place in a bucket of an object store: the objects whose names begin with the prefix.
+type Location struct {
+	Bucket string
+	Prefix string // ends with a slash unless it is empty
+}
+
+// Scheme begins the text form of a Location.
+const Scheme = "s3://"
+
+// IsLocation reports whether a text is meant to be a Location, and not the path of a file.
+func IsLocation(s string) bool { return strings.HasPrefix(s, Scheme) }
+
+// ParseLocation parses s3://BUCKET and s3://BUCKET/PREFIX. The prefix is a folder.
+func ParseLocation(s string) (Location, error) {
+	rest, ok := strings.CutPrefix(s, Scheme)
+	if !ok {
+		return Location{}, fmt.Errorf("%q is not a place in an object store, as in s3://BUCKET/PREFIX", s)
+	}
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	if len(bucket) < 3 || len(bucket) > 63 || strings.Trim(bucket, "abcdefghijklmnopqrstuvwxyz0123456789.-_ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || strings.Contains(bucket, "..") {
+		return Location{}, fmt.Errorf("%q in %q is not the name of a bucket", bucket, s)
+	}
+	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		prefix += "/"
+	}
+	if len(prefix) > maxName/2 {
+		return Location{}, fmt.Errorf("the prefix in %q has more than %d bytes", s, maxName/2)
+	}
+	return Location{bucket, prefix}, nil
+}
+
+// maxName is the maximum length of an object's name in bytes, in all stores of this kind.
+const maxName = 1024
+
+func (l Location) String() string { return strings.TrimSuffix(Scheme+l.Bucket+"/"+l.Prefix, "/") }
+
+// Name returns the location of one object for messages.
+func (l Location) Name(name string) string { return Scheme + l.Bucket + "/" + l.Prefix + name }
+
+// PublicURL returns the URL of an object, without credentials, at a store that answers at endpoint.
+func (l Location) publicURL(endpoint *url.URL, pathStyle bool, name string) string {
+	u := *endpoint
+	path := l.Prefix + name
+	if pathStyle {
+		path = l.Bucket + "/" + path
+	} else {
+		u.Host = l.Bucket + "." + u.Host
+	}
+	return u.JoinPath(strings.Split(path, "/")...).String()
+}

@@ -1,0 +1,291 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// A Store is a place in an object store. Names of objects are relative to its prefix. Its methods may be called
+// concurrently.
+type Store struct {
+	at        Location
+	core      *minio.Core
+	transport *http.Transport
+	endpoint  *url.URL
+	style     Style
+	counts    counters
+}
+
+// An Object is what the store says about an object.
+type Object struct {
+	Name     string // relative to the prefix
+	Size     int64
+	ETag     string // changes with the content
+	Modified time.Time
+}
+
+// Location returns the place in the store.
+func (s *Store) Location() Location { return s.at }
+
+// Close closes the connections that are not in use.
+func (s *Store) Close() { s.transport.CloseIdleConnections() }
+
+// PublicURL returns the URL of an object for those who have no credentials.
+func (s *Store) PublicURL(name string) string {
+	return s.at.publicURL(s.endpoint, s.style == PathStyle || s.style == AutoStyle && s.endpoint.String() != amazon, name)
+}
+
+// object converts the library's description of an object.
+func (s *Store) object(o *minio.ObjectInfo) Object {
+	return Object{Name: strings.TrimPrefix(o.Key, s.at.Prefix), Size: o.Size, ETag: o.ETag, Modified: o.LastModified}
+}
+
+// Stat returns what the store says about an object.
+func (s *Store) Stat(ctx context.Context, name string) (Object, error) {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	s.counts.heads.Add(1)
+	o, err := s.core.StatObject(ctx, s.at.Bucket, s.at.Prefix+name, minio.StatObjectOptions{})
+	if err != nil {
+		return Object{}, s.fail(ctx, "find", name, err)
+	}
+	o.Key = s.at.Prefix + name
+	return s.object(&o), nil
+}
+
+// List yields the objects whose names begin with prefix, in the order of their names. It ends after the first error.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		ctx, watch := watched(ctx)
+		defer watch.stop()
+		n := 0
+		for o := range s.core.ListObjectsIter(ctx, s.at.Bucket, minio.ListObjectsOptions{Prefix: s.at.Prefix + prefix, Recursive: true}) {
+			if n%listPage == 0 {
+				s.counts.lists.Add(1)
+			}
+			n++
+			watch.progress()
+			if o.Err != nil {
+				yield(Object{}, s.fail(ctx, "list", prefix, o.Err))
+				return
+			}
+			if !strings.HasPrefix(o.Key, s.at.Prefix) {
+				continue
+			}
+			if !yield(s.object(&o), nil) {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			yield(Object{}, s.fail(ctx, "list", prefix, ctx.Err()))
+		}
+	}
+}
+
+// listPage is how many objects a store lists in one answer.
+const listPage = 1000
+
+// Read opens a part of an object that has this size and ETag: n bytes from off. The error is of kind Changed if the object has
+// another one. Without an ETag only the size is compared. It returns the ETag that the object has. Use, if not nil, is told
+// what the request costs.
+func (s *Store) Read(ctx context.Context, o Object, off, n int64, use *Usage) (body io.ReadCloser, etag string, err error) {
+	ctx, watch := watched(ctx)
+	var opts minio.GetObjectOptions
+	opts.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
+	if o.ETag != "" {
+		opts.Set("If-Match", `"`+o.ETag+`"`)
+	}
+	s.counts.gets.Add(1)
+	use.request()
+	raw, got, header, err := s.core.GetObject(ctx, s.at.Bucket, s.at.Prefix+o.Name, opts)
+	if err == nil {
+		err = checkPart(o, got.ETag, header, off, n)
+		if err != nil {
+			raw.Close()
+		}
+	}
+	if err != nil {
+		defer watch.stop()
+		return nil, "", s.fail(ctx, "read", o.Name, err)
+	}
+	watch.progress()
+	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch, use: use}, got.ETag, nil
+}
+
+// checkPart returns an error if an answer is not the part that was asked for.
+func checkPart(o Object, etag string, h http.Header, off, n int64) error {
+	if etag != "" && o.ETag != "" && etag != o.ETag {
+		return errOther
+	}
+	switch r := h.Get("Content-Range"); {
+	case r == "" && off == 0 && n == o.Size: // some stores send the whole without a range
+		return nil
+	case r != fmt.Sprintf("bytes %d-%d/%d", off, off+n-1, o.Size) && r != fmt.Sprintf("bytes %d-%d/*", off, off+n-1):
+		if strings.HasPrefix(r, fmt.Sprintf("bytes %d-", off)) { // the object has another size
+			return errOther
+		}
+		return errNoRange
+	}
+	return nil
+}
+
+// part is the body of an answer to Read.
+type part struct {
+	s     *Store
+	ctx   context.Context
+	name  string
+	body  io.ReadCloser
+	left  int64
+	watch *watch
+	use   *Usage
+}
+
+// Read implements io.Reader. It returns io.EOF only after the whole part.
+func (p *part) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.body.Read(b[:min(int64(len(b)), p.left)])
+	p.left -= int64(n)
+	p.s.counts.read.Add(int64(n))
+	p.use.bytes(n)
+	p.watch.progress()
+	if err == io.EOF && p.left == 0 {
+		return n, nil
+	}
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = errCut
+	}
+	if err != nil {
+		err = p.s.fail(p.ctx, "read", p.name, err)
+	}
+	return n, err
+}
+
+// Close ends the request.
+func (p *part) Close() error {
+	p.watch.stop()
+	return p.body.Close()
+}
+
+// A Condition says when an object may be written.
+type Condition struct {
+	Absent bool   // only if there is no such object
+	ETag   string // only if the object has this ETag
+}
+
+// Write writes a small object at once and returns its ETag. If the condition does not hold, nothing is written and the
+// error is of kind Changed. That is also possible after a write whose answer was lost: read the object to find out.
+func (s *Store) Write(ctx context.Context, name string, data []byte, contentType string, if_ Condition) (etag string, err error) {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	opts := minio.PutObjectOptions{ContentType: contentType, SendContentMd5: true, DisableMultipart: true}
+	switch {
+	case if_.Absent:
+		opts.SetMatchETagExcept("*")
+	case if_.ETag != "":
+		opts.SetMatchETag(if_.ETag)
+	}
+	s.counts.puts.Add(1)
+	info, err := s.core.Client.PutObject(ctx, s.at.Bucket, s.at.Prefix+name, bytes.NewReader(data), int64(len(data)), opts)
+	if err != nil {
+		return "", s.fail(ctx, "write", name, err)
+	}
+	s.counts.written.Add(int64(len(data)))
+	return info.ETag, nil
+}
+
+// Load reads a small object as a whole. The error is of kind Changed if it has more than limit bytes.
+func (s *Store) Load(ctx context.Context, name string, limit int64) ([]byte, Object, error) {
+	o, err := s.Stat(ctx, name)
+	if err != nil || o.Size == 0 {
+		return nil, o, err
+	}
+	if o.Size > limit {
+		return nil, o, &Error{Op: "read", Name: s.at.Name(name), Kind: Unsupported, Err: fmt.Errorf("it has %d bytes, and at most %d are read", o.Size, limit)}
+	}
+	r, _, err := s.Read(ctx, o, 0, o.Size, nil)
+	if err != nil {
+		return nil, o, err
+	}
+	defer r.Close()
+	b := make([]byte, o.Size)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, o, err
+	}
+	return b, o, nil
+}
+
+// Remove removes an object. It is no error if there is none.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	s.counts.puts.Add(1)
+	if err := s.core.RemoveObject(ctx, s.at.Bucket, s.at.Prefix+name, minio.RemoveObjectOptions{}); err != nil {
+		return s.fail(ctx, "remove", name, err)
+	}
+	return nil
+}
+
+// counters count what is asked of a store.
+type counters struct {
+	gets, heads, lists, puts, failed, read, written atomic.Int64
+}
+
+// Counts is what was asked of a store since it was opened.
+type Counts struct {
+	Gets, Heads, Lists, Puts int64 // requests
+	Failed                   int64 // requests that the store did not answer as it should
+	Read, Written            int64 // bytes
+}
+
+// Counts returns what was asked of the store.
+func (s *Store) Counts() Counts {
+	c := &s.counts
+	return Counts{c.gets.Load(), c.heads.Load(), c.lists.Load(), c.puts.Load(), c.failed.Load(), c.read.Load(), c.written.Load()}
+}
+
+// Usage is what one user of the store has asked of it. A nil Usage counts nothing.
+type Usage struct{ Requests, Read atomic.Int64 }
+
+func (u *Usage) request() {
+	if u != nil {
+		u.Requests.Add(1)
+	}
+}
+
+func (u *Usage) bytes(n int) {
+	if u != nil {
+		u.Read.Add(int64(n))
+	}
+}
+
+// watch ends a request that makes no progress.
+type watch struct {
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+}
+
+func watched(ctx context.Context) (context.Context, *watch) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &watch{cancel: cancel}
+	w.timer = time.AfterFunc(Patience, func() { cancel(errSilent) })
+	return ctx, w
+}
+
+func (w *watch) progress() { w.timer.Reset(Patience) }
+
+func (w *watch) stop() {
+	w.timer.Stop()
+	w.cancel(context.Canceled)
+}

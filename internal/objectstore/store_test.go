@@ -1,0 +1,232 @@
+package objectstore_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/objectstore"
+	"seedbed/internal/s3test"
+)
+
+// read reads a part of an object.
+func read(t *testing.T, s *objectstore.Store, o objectstore.Object, off, n int64) ([]byte, error) {
+	t.Helper()
+	r, _, err := s.Read(t.Context(), o, off, n, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+func stat(t *testing.T, s *objectstore.Store, name string) objectstore.Object {
+	t.Helper()
+	o, err := s.Stat(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestPartsOfObjects(t *testing.T) {
+	server := s3test.New(t)
+	data := []byte("0123456789")
+	server.Put("data/a/file", data)
+	s := server.Open("data")
+	o := stat(t, s, "a/file")
+	if o.Size != 10 || o.Name != "a/file" || o.ETag == "" {
+		t.Errorf("%+v", o)
+	}
+	for _, c := range []struct{ off, n int64 }{{0, 10}, {0, 1}, {3, 4}, {9, 1}} {
+		b, err := read(t, s, o, c.off, c.n)
+		if err != nil || !bytes.Equal(b, data[c.off:c.off+c.n]) {
+			t.Errorf("%d bytes from %d: %q, %v", c.n, c.off, b, err)
+		}
+	}
+	var names []string
+	for o, err := range s.List(t.Context(), "a/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, o.Name)
+	}
+	if len(names) != 1 || names[0] != "a/file" {
+		t.Errorf("names: %q", names)
+	}
+	if _, err := s.Stat(t.Context(), "none"); objectstore.KindOf(err) != objectstore.NotFound {
+		t.Errorf("an object that does not exist: %v", err)
+	}
+	if got := s.Counts(); got.Gets != 4 || got.Read != 16 || got.Lists != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// An object that was replaced is never mixed with the one that was asked for, also by a store that does not look at
+// If-Match.
+func TestAReplacedObjectIsNotRead(t *testing.T) {
+	for _, ignore := range []bool{false, true} {
+		server := s3test.New(t)
+		s := server.Open("")
+		server.Put("file", []byte("0123456789"))
+		o := stat(t, s, "file")
+		server.Put("file", []byte("abcdefghij"))
+		server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{IgnoreMatch: ignore} })
+		if b, err := read(t, s, o, 2, 3); objectstore.KindOf(err) != objectstore.Changed {
+			t.Errorf("ignore %v: %q, %v", ignore, b, err)
+		}
+	}
+}
+
+func TestFaultsOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New(t)
+		s := server.Open("")
+		server.Put("file", make([]byte, 100_000))
+		o := stat(t, s, "file")
+		for _, c := range []struct {
+			name  string
+			fault s3test.Fault
+			kind  objectstore.Kind
+		}{
+			{"slow by a second", s3test.Fault{Delay: time.Second}, 0},
+			{"silent", s3test.Fault{Hang: true}, objectstore.Unavailable},
+			{"cut", s3test.Fault{CutAfter: 30_000}, objectstore.Unavailable},
+			{"500", s3test.Fault{Status: 500}, objectstore.Unavailable},
+			{"503", s3test.Fault{Status: 503}, objectstore.Unavailable},
+			{"429", s3test.Fault{Status: 429}, objectstore.Unavailable},
+			{"403", s3test.Fault{Status: 403}, objectstore.Denied},
+			{"404", s3test.Fault{Status: 404}, objectstore.NotFound},
+			{"no ranges", s3test.Fault{IgnoreRange: true}, objectstore.Unsupported},
+		} {
+			server.SetFault(func(*http.Request) s3test.Fault { return c.fault })
+			began := time.Now()
+			b, err := read(t, s, o, 1000, 60_000)
+			if objectstore.KindOf(err) != c.kind || c.kind == 0 && len(b) != 60_000 {
+				t.Errorf("%s: %d bytes, %v", c.name, len(b), err)
+			}
+			if took := time.Since(began); took > objectstore.Patience+time.Second {
+				t.Errorf("%s: it took %v", c.name, took)
+			}
+			var e *objectstore.Error
+			if c.kind != 0 && (!errors.As(err, &e) || e.Name != "s3://bucket/file") {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+		server.SetFault(nil)
+		server.SetDown(true)
+		if _, err := read(t, s, o, 0, 10); objectstore.KindOf(err) != objectstore.Unavailable {
+			t.Errorf("down: %v", err)
+		}
+		server.SetDown(false)
+		if _, err := read(t, s, o, 0, 10); err != nil {
+			t.Errorf("back: %v", err)
+		}
+	})
+}
+
+func TestConditions(t *testing.T) {
+	server := s3test.New(t)
+	s := server.Open("")
+	if err := s.CheckConditions(t.Context(), ".seedbed/check/"); err != nil {
+		t.Errorf("a store with conditions: %v", err)
+	}
+	etag, err := s.Write(t.Context(), "n", []byte("1"), "text/plain", objectstore.Condition{Absent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(t.Context(), "n", []byte("2"), "text/plain", objectstore.Condition{Absent: true}); objectstore.KindOf(err) != objectstore.Changed {
+		t.Errorf("absent: %v", err)
+	}
+	if _, err := s.Write(t.Context(), "n", []byte("2"), "text/plain", objectstore.Condition{ETag: etag}); err != nil {
+		t.Errorf("the ETag: %v", err)
+	}
+	if _, err := s.Write(t.Context(), "n", []byte("3"), "text/plain", objectstore.Condition{ETag: etag}); objectstore.KindOf(err) != objectstore.Changed {
+		t.Errorf("an old ETag: %v", err)
+	}
+	if b, o, err := s.Load(t.Context(), "n", 100); err != nil || string(b) != "2" || o.Size != 1 {
+		t.Errorf("%q %+v %v", b, o, err)
+	}
+	server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{IgnoreMatch: true} })
+	if err := s.CheckConditions(t.Context(), ".seedbed/check/"); objectstore.KindOf(err) != objectstore.Unsupported {
+		t.Errorf("a store without conditions: %v", err)
+	}
+	for o := range s.List(t.Context(), ".seedbed/check/") {
+		t.Errorf("%s is left over", o.Name)
+	}
+}
+
+func TestUploads(t *testing.T) {
+	server := s3test.New(t)
+	s := server.Open("p")
+	u, err := s.Begin(t.Context(), "big", "application/octet-stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := bytes.Repeat([]byte("x"), objectstore.MinPart+10)
+	var parts []objectstore.Part
+	for i, b := range [][]byte{whole[:objectstore.MinPart], whole[objectstore.MinPart:]} {
+		p, err := u.Write(t.Context(), i+1, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, p)
+	}
+	if server.Get("p/big") != nil {
+		t.Error("it is visible before it is complete")
+	}
+	open := 0
+	for o, err := range s.Uploads(t.Context(), "") {
+		if open++; err != nil || o.Name != "big" || o.ID != u.ID {
+			t.Errorf("%+v %v", o, err)
+		}
+	}
+	got, err := s.Resume("big", u.ID).Parts(t.Context())
+	if err != nil || open != 1 || len(got) != 2 || got[0] != parts[0] || got[1] != parts[1] {
+		t.Errorf("%d uploads, parts %v, %v", open, got, err)
+	}
+	if _, err := u.Complete(t.Context(), parts, objectstore.Condition{}); err != nil || !bytes.Equal(server.Get("p/big"), whole) {
+		t.Errorf("complete: %v, %d bytes", err, len(server.Get("p/big")))
+	}
+	u, err = s.Begin(t.Context(), "other", "")
+	if err == nil {
+		err = u.Abort(t.Context())
+	}
+	for o := range s.Uploads(t.Context(), "") {
+		t.Errorf("%s is left over", o.Name)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLocations(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"s3://bucket", "s3://bucket"},
+		{"s3://bucket/", "s3://bucket"},
+		{"s3://bucket/a/b/", "s3://bucket/a/b"},
+		{"s3://b", ""},
+		{"s3://buc ket/a", ""},
+		{"s3://../a", ""},
+		{"http://bucket/a", ""},
+		{"s3://", ""},
+	} {
+		l, err := objectstore.ParseLocation(c.text)
+		if got := l.String(); c.want == "" && err == nil || c.want != "" && (err != nil || got != c.want) {
+			t.Errorf("%q: %q, %v", c.text, got, err)
+		}
+	}
+	s, err := objectstore.Open(objectstore.Config{At: objectstore.Location{Bucket: "bucket", Prefix: "a/"}, Endpoint: "http://localhost:9000"})
+	if err != nil || s.PublicURL("b c/d?") != "http://localhost:9000/bucket/a/b%20c/d%3F" {
+		t.Errorf("%v %v", s.PublicURL("b c/d?"), err)
+	}
+	for _, bad := range []string{"localhost:9000", "ftp://x", "http://x/y", "http://"} {
+		if _, err := objectstore.Open(objectstore.Config{At: objectstore.Location{Bucket: "bucket"}, Endpoint: bad}); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}

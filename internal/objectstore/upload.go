@@ -1,0 +1,168 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+const (
+	// MinPart is the minimum size of a part of an upload, except for the last one.
+	MinPart = 5 << 20
+	// MaxParts is the maximum number of parts of an upload.
+	MaxParts = 10_000
+	// MaxObject is the maximum size of an object.
+	MaxObject = 5 << 40
+)
+
+// An Upload is an object that is written in parts. Nobody sees it before Complete.
+type Upload struct {
+	s    *Store
+	Name string // of the object
+	ID   string // with which Resume continues it
+}
+
+// A Part is a part of an Upload that the store has.
+type Part struct {
+	Number int // from 1
+	Size   int64
+	MD5    [md5.Size]byte
+}
+
+// Begin begins an upload.
+func (s *Store) Begin(ctx context.Context, name, contentType string) (*Upload, error) {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	s.counts.puts.Add(1)
+	id, err := s.core.NewMultipartUpload(ctx, s.at.Bucket, s.at.Prefix+name, minio.PutObjectOptions{ContentType: contentType})
+	if err != nil {
+		return nil, s.fail(ctx, "write", name, err)
+	}
+	return &Upload{s, name, id}, nil
+}
+
+// Resume continues an upload of an earlier run.
+func (s *Store) Resume(name, id string) *Upload { return &Upload{s, name, id} }
+
+// Write writes a part. The store compares its MD5 with that of what has arrived.
+func (u *Upload) Write(ctx context.Context, number int, data []byte) (Part, error) {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	p := Part{Number: number, Size: int64(len(data)), MD5: md5.Sum(data)}
+	u.s.counts.puts.Add(1)
+	got, err := u.s.core.PutObjectPart(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, number,
+		&watchedReader{bytes.NewReader(data), watch}, p.Size,
+		minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(p.MD5[:]), DisableContentSha256: true}) // the MD5 is signed, and does for it
+	if err != nil {
+		return Part{}, u.s.fail(ctx, "write", u.Name, err)
+	}
+	if tag := strings.Trim(got.ETag, `"`); len(tag) == 2*md5.Size && !strings.EqualFold(tag, hex.EncodeToString(p.MD5[:])) {
+		return Part{}, u.s.fail(ctx, "write", u.Name, fmt.Errorf("part %d arrived as something else", number))
+	}
+	u.s.counts.written.Add(p.Size)
+	return p, nil
+}
+
+// watchedReader tells a watch that the store takes data.
+type watchedReader struct {
+	*bytes.Reader
+	watch *watch
+}
+
+func (r *watchedReader) Read(b []byte) (int, error) {
+	r.watch.progress()
+	return r.Reader.Read(b)
+}
+
+// Parts returns the parts that the store has.
+func (u *Upload) Parts(ctx context.Context) (parts []Part, err error) {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	for marker := 0; ; {
+		u.s.counts.lists.Add(1)
+		r, err := u.s.core.ListObjectParts(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, marker, 1000)
+		if err != nil {
+			return nil, u.s.fail(ctx, "list", u.Name, err)
+		}
+		watch.progress()
+		for _, o := range r.ObjectParts {
+			p := Part{Number: o.PartNumber, Size: o.Size}
+			if n, err := hex.Decode(p.MD5[:], []byte(strings.Trim(o.ETag, `"`))); err != nil || n != md5.Size {
+				continue // encrypted by the store: it cannot be compared, and is written again
+			}
+			parts = append(parts, p)
+		}
+		if !r.IsTruncated || r.NextPartNumberMarker <= marker {
+			return parts, nil
+		}
+		marker = r.NextPartNumberMarker
+	}
+}
+
+// Complete makes the object of its parts, in the order of their numbers. If the condition does not hold, the error is of
+// kind Changed.
+func (u *Upload) Complete(ctx context.Context, parts []Part, if_ Condition) (etag string, err error) {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	list := make([]minio.CompletePart, len(parts))
+	for i, p := range parts {
+		list[i] = minio.CompletePart{PartNumber: p.Number, ETag: hex.EncodeToString(p.MD5[:])}
+	}
+	var opts minio.PutObjectOptions
+	switch {
+	case if_.Absent:
+		opts.SetMatchETagExcept("*")
+	case if_.ETag != "":
+		opts.SetMatchETag(if_.ETag)
+	}
+	u.s.counts.puts.Add(1)
+	info, err := u.s.core.CompleteMultipartUpload(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, list, opts)
+	if err != nil {
+		return "", u.s.fail(ctx, "write", u.Name, err)
+	}
+	return info.ETag, nil
+}
+
+// Abort drops the parts.
+func (u *Upload) Abort(ctx context.Context) error {
+	ctx, watch := watched(ctx)
+	defer watch.stop()
+	u.s.counts.puts.Add(1)
+	if err := u.s.core.AbortMultipartUpload(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID); err != nil {
+		return u.s.fail(ctx, "abort the upload of", u.Name, err)
+	}
+	return nil
+}
+
+// An OpenUpload is an upload that was neither completed nor aborted.
+type OpenUpload struct {
+	*Upload
+	Began time.Time
+}
+
+// Uploads yields the uploads of objects whose names begin with prefix. It ends after the first error.
+func (s *Store) Uploads(ctx context.Context, prefix string) iter.Seq2[OpenUpload, error] {
+	return func(yield func(OpenUpload, error) bool) {
+		ctx, watch := watched(ctx)
+		defer watch.stop()
+		s.counts.lists.Add(1)
+		for o := range s.core.ListIncompleteUploads(ctx, s.at.Bucket, s.at.Prefix+prefix, true) {
+			watch.progress()
+			if o.Err != nil {
+				yield(OpenUpload{}, s.fail(ctx, "list", prefix, o.Err))
+				return
+			}
+			if !yield(OpenUpload{s.Resume(strings.TrimPrefix(o.Key, s.at.Prefix), o.UploadID), o.Initiated}, nil) {
+				return
+			}
+		}
+	}
+}
