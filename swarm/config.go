@@ -43,6 +43,16 @@ type Storage interface {
 	Close() error
 }
 
+// Remote is a Storage whose data is elsewhere, and may take long to come. Its ReadAt returns storage.ErrNotLocal for data that is
+// not here.
+type Remote interface {
+	Storage
+	// Fetch reports whether ReadAt can read the range now, or never. Otherwise the data is fetched, and ready is called
+	// once, on another goroutine: with nil when it is worth asking again, or with the reason why the data cannot be
+	// fetched now. That is no failure of the storage. Fetch never waits.
+	Fetch(off, n int64, ready func(error)) bool
+}
+
 // Content is an opened storage, with its contents and what is wanted. A zero Wanted or
 // Files means everything.
 type Content struct {

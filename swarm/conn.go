@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"seedbed/internal/netx"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/peerconn"
+	"seedbed/swarm/storage"
 	"seedbed/swarm/wire"
 )
 
@@ -41,7 +43,7 @@ func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort, kind 
 func (c *conn) Arrived(list []peerconn.Arrival) bool { return c.t.inbox.push(list) }
 
 // ReadAt implements peerconn.Owner.
-func (c *conn) ReadAt(b []byte, off int64) error { return c.t.readAt(b, off) }
+func (c *conn) ReadAt(b []byte, off int64) error { return c.t.readLocal(b, off) }
 
 // PieceLength implements peerconn.Owner.
 func (c *conn) PieceLength() int64 { return c.t.info.PieceLength }
@@ -56,6 +58,14 @@ func (c *conn) Uploaded(blocks []engine.Block) {
 
 // Unread implements peerconn.Owner.
 func (c *conn) Unread(blocks []engine.Block, err error) {
+	if errors.Is(err, storage.ErrNotLocal) { // it was here when the block was queued
+		c.t.inbox.post(item{fn: func() {
+			for _, b := range blocks {
+				c.t.upload(c.id, b)
+			}
+		}})
+		return
+	}
 	lost := make([]item, len(blocks))
 	for i, b := range blocks {
 		lost[i] = item{block: engine.BlockEvent{Kind: engine.BlockUnsent, Conn: c.id, Block: b}}

@@ -44,11 +44,9 @@ func (t *Torrent) do(c *engine.Command) {
 			}
 		}
 	case engine.CmdUpload:
-		if o := t.output(c.Conn); o != nil {
-			t.keepOrder(o)
-			o.uploads = append(o.uploads, c.Block)
-		}
+		t.upload(c.Conn, c.Block)
 	case engine.CmdWithdraw:
+		t.remote.withdraw(c.Conn, c.Block)
 		if cn := t.conns[c.Conn]; cn != nil {
 			if o := cn.out; o != nil {
 				o.flush() // this turn's output may contain the block
@@ -107,6 +105,17 @@ func (t *Torrent) do(c *engine.Command) {
 		t.emit(Event{Kind: Item, From: c.Addr, Conn: c.Conn, Item: c.Item})
 	default:
 		panic("swarm: unknown command kind")
+	}
+}
+
+// upload sends a block, once its data is here.
+func (t *Torrent) upload(n engine.Conn, b engine.Block) {
+	if !t.remote.isHere(n, b) {
+		return
+	}
+	if o := t.output(n); o != nil {
+		t.keepOrder(o)
+		o.uploads = append(o.uploads, b)
 	}
 }
 

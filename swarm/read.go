@@ -1,6 +1,10 @@
 package swarm
 
-import "errors"
+import (
+	"errors"
+
+	"seedbed/swarm/storage"
+)
 
 // ErrMissing is returned for a piece that has not been downloaded.
 var ErrMissing = errors.New("the piece has not been downloaded")
@@ -19,16 +23,32 @@ func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	if !t.Has(piece) {
 		return ErrMissing
 	}
-	err := t.readAt(b, int64(piece)*t.info.PieceLength+begin)
+	off := int64(piece)*t.info.PieceLength + begin
+	if err := t.remote.wait(t.ctx, off, int64(len(b))); err != nil {
+		return err
+	}
+	err := t.readAt(b, off)
 	if err != nil && !t.stopping.Load() {
 		t.storageFailed(err)
 	}
 	return err
 }
 
-// readAt reads stored data; the number of concurrent reads of the torrent and of the node is limited,
-// and a disk that hangs does not hold up the torrents on others. Bytes beyond the end of the torrent are padding: zeros.
+// readAt reads stored data, which it fetches first if it is elsewhere.
 func (t *Torrent) readAt(b []byte, off int64) error {
+	for {
+		if err := t.remote.wait(t.ctx, off, int64(len(b))); err != nil {
+			return err
+		}
+		if err := t.readLocal(b, off); !errors.Is(err, storage.ErrNotLocal) {
+			return err
+		}
+	}
+}
+
+// readLocal reads data that is here; the number of concurrent reads of the torrent and of the node is limited,
+// and a disk that hangs does not hold up the torrents on others. Bytes beyond the end of the torrent are padding: zeros.
+func (t *Torrent) readLocal(b []byte, off int64) error {
 	if over := off + int64(len(b)) - t.info.Length; over > 0 {
 		in := max(0, len(b)-int(over))
 		clear(b[in:])

@@ -62,6 +62,7 @@ type Torrent struct {
 	// Set by the loop before the first command that needs them, then constant.
 	info    *metainfo.Info
 	content Content
+	remote  remote
 
 	closeErr error // set before done is closed
 
@@ -337,6 +338,7 @@ func (t *Torrent) register(it *item) {
 		}
 	case *engine.EvClosed:
 		delete(t.conns, it.conn.id)
+		t.remote.closed(it.conn.id)
 	}
 }
 

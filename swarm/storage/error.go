@@ -29,6 +29,8 @@ const (
 var (
 	// ErrExists is wrapped by an Error of kind Exists.
 	ErrExists = errors.New("a file that is not part of this torrent already exists")
+	// ErrNotLocal is returned for data that has to be fetched from elsewhere first.
+	ErrNotLocal = errors.New("the data has to be fetched first")
 	// ErrLinked is also wrapped if the existing file is a symbolic link. The data behind
 	// it may be complete; Open with ReadOnly can check that.
 	ErrLinked = errors.New("a symbolic link is in the way")

@@ -1,0 +1,36 @@
+// Package s3store serves a torrent whose files are objects of an object store. It is the sibling of package storage.
+//
+// An object has the name of its file: NAME for a torrent of one file, NAME/PATH otherwise, below the prefix of the
+// store. So the bucket is readable by everybody else as well.
+//
+// # Reading
+//
+// Stores charge for each request and answer slowly, so nothing reads 16 KiB from them. The torrent is divided into
+// blocks of whole pieces, of about BlockSize. A block is fetched by one request for each file in it, into the Cache, which
+// all torrents of a node share:
+//
+//	want block ──▶ one fetch a block ──▶ hash of each piece ──▶ file in the cache ──▶ readers
+//	               (others wait for it)    (before it is read)
+//
+// Pieces can be read as soon as their hash is correct, while the rest of the block still comes. When the blocks of a
+// torrent are read one after another, the next one is fetched before it is wanted. The number of fetches at a time is
+// limited, for the node and for each torrent, so that a torrent whose object comes slowly does not hold up others.
+//
+// Nothing waits for the store on a loop or with a buffer: see Storage.Fetch.
+//
+// # What the store does wrong
+//
+// If the store does not answer, fetches are tried again with growing pauses; cached blocks are served meanwhile. If an
+// object is not the one that the torrent was made of, its pieces have wrong hashes or the request is refused (ETag).
+// Reading then fails with a *storage.Error of kind Changed, and Recheck returns the pieces without these. An
+// object that is put right again is noticed by its ETag.
+//
+// # The cache
+//
+//	DIR/lock                    held by the process
+//	DIR/1f/INFOHASH/BLOCK       a block, all of whose pieces were verified and synced
+//	DIR/1f/INFOHASH/BLOCK.new   a block that is being fetched or synced
+//
+// The final name is given after the sync, so it proves after a restart that the block was verified. The
+// least recently used blocks are deleted when there is no room.
+package s3store

@@ -1,0 +1,68 @@
+package s3store
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// fetchesAtOnce is how many blocks the torrents of a node fetch at a time. It fills 10 Gbit/s of a store that
+	// takes 100 ms to answer.
+	fetchesAtOnce = 16
+	// fetchesOfOne is how many of them one torrent may have, so that the others are served too.
+	fetchesOfOne = 8
+	// retryFirst and retryLongest bound the pause after a store has failed.
+	retryFirst   = 500 * time.Millisecond
+	retryLongest = 5 * time.Second
+	// fetchTime is how long a block is tried to be fetched from a store that does not work.
+	fetchTime = time.Minute
+)
+
+// Shared is what the torrents of a node share: the cache, and the right to ask the store.
+type Shared struct {
+	Cache *Cache
+
+	places  chan struct{} // one for each fetch in progress
+	buffers sync.Pool
+
+	hits, misses atomic.Int64 // wanted ranges that were in the cache, or not
+}
+
+// NewShared returns what the torrents of a node share.
+func NewShared(c *Cache) *Shared {
+	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce)}
+	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	return s
+}
+
+// bufferSize is how many bytes are read, hashed and written at once.
+const bufferSize = 128 << 10
+
+// Counts returns how many wanted ranges were in the cache, and how many were not.
+func (s *Shared) Counts() (hits, misses int64) { return s.hits.Load(), s.misses.Load() }
+
+// begin waits for a place for a fetch.
+func (s *Shared) begin(ctx context.Context) error {
+	select {
+	case s.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Shared) end() { <-s.places }
+
+// pause waits before the next attempt. It returns false if ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
