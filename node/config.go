@@ -111,6 +111,9 @@ type Config struct {
 	// link could make us send requests to the local network.
 	NoWebSeeds, LocalWebSeeds bool
 
+	// Objects is the object store that has the files of torrents with Spec.Objects; nil: none.
+	Objects *Objects
+
 	// Held holds every torrent of the session that would start, when it is added or restored,
 	// until Torrent.Release. Torrents that are restored as parked are not held.
 	Held bool

@@ -64,6 +64,9 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 			}
 		})
 	}
+	if spec.Objects {
+		return r.openObjects(ctx, info)
+	}
 	files, err := spec.files(info)
 	if err != nil {
 		return swarm.Content{}, err

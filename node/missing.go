@@ -146,7 +146,7 @@ func (t *Torrent) isMissing() bool {
 // lacksData reports whether the data of the torrent is missing. It waits for the disk.
 func (t *Torrent) lacksData() bool {
 	info, spec := t.Info(), t.spec()
-	return info != nil && t.isDataMissing(t.storageOptions(&spec, info))
+	return !spec.Objects && info != nil && t.isDataMissing(t.storageOptions(&spec, info))
 }
 
 // isDataMissing reports whether everything is missing that a torrent of the session has downloaded. If

@@ -36,7 +36,7 @@ const checkAtOnce = 4 << 20
 // isRecorded reports whether the state directory proves that all the data is verified, and has the metadata. Such a torrent
 // can be parked without the lock of its folder, because it reads only files that are replaced as a whole, and writes none.
 func (n *Node) isRecorded(spec *Spec, st *torrentState) bool {
-	return storage.IsProven(n.proofOptions(spec, st)) && st.hasTorrent(spec.Torrent)
+	return (spec.Objects || storage.IsProven(n.proofOptions(spec, st))) && st.hasTorrent(spec.Torrent)
 }
 
 func (n *Node) proofOptions(spec *Spec, st *torrentState) storage.Options {
@@ -50,7 +50,7 @@ func (n *Node) proofOptions(spec *Spec, st *torrentState) storage.Options {
 // little is unproven. The folder of the torrent is open.
 func (n *Node) isProven(spec *Spec, st *torrentState) bool {
 	o := n.proofOptions(spec, st)
-	if storage.IsProven(o) {
+	if spec.Objects || storage.IsProven(o) { // objects are verified when they are read
 		return st.keepTorrent(spec.Torrent) == nil
 	}
 	s, err := storage.Open(o)

@@ -31,6 +31,9 @@ func (n *Node) add(spec *Spec, takeOver func(*Torrent, *sessionEntry) error) (*T
 	if err := spec.validate(); err != nil {
 		return nil, err
 	}
+	if err := n.checkObjects(spec); err != nil {
+		return nil, err
+	}
 	t := n.newTorrent(spec.InfoHash(), spec)
 	if err := n.reserve(t, spec.hashes()); err != nil {
 		return nil, err

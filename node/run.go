@@ -20,6 +20,7 @@ import (
 	"seedbed/node/lifecycle"
 	"seedbed/swarm"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/s3store"
 	"seedbed/swarm/storage"
 )
 
@@ -58,7 +59,8 @@ type run struct {
 	share      share        // last passed to the swarm; guarded by Node.mu
 	idleSince  time.Time    // when it last became idle; zero if it is not; owned by keepBudget
 	unparkable atomic.Bool
-	storage    atomic.Pointer[storage.Storage] // nil until it is open
+	storage    atomic.Pointer[storage.Storage] // nil until it is open, and for Spec.Objects
+	objects    atomic.Pointer[s3store.Storage] // of a torrent with Spec.Objects
 
 	blocked int64 // counted in Counters.Blocked; see setBlocked
 

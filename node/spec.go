@@ -21,6 +21,10 @@ type Spec struct {
 	// current one.
 	Dir string
 
+	// Objects says that the files are objects of Config.Objects. They are only read, so Seed is implied, and Dir is not
+	// used. The metadata must be known.
+	Objects bool
+
 	// Select lists file numbers, from 1, as metainfo.Info.FileNumber counts them
 	// without padding. Nil means the link's so= (BEP 53), or all files without one.
 	Select []int
@@ -171,6 +175,8 @@ func (s *Spec) validate() error {
 		return errors.New("a Spec with MetadataOnly, ReadAhead or Prepare cannot be Persistent")
 	case s.Cache && (s.ReadAhead == 0 || s.Persistent):
 		return errors.New("a Spec with Cache needs a ReadAhead and cannot be Persistent")
+	case s.Objects && (s.Torrent == nil || s.Select != nil || s.ReadAhead != 0 || s.Naming != nil || s.Prepare != nil):
+		return errors.New("a Spec with Objects needs a Torrent, and can have neither Select nor ReadAhead, Naming or Prepare")
 	case s.Paused && !s.Persistent:
 		return errors.New("a Spec that is Paused must be Persistent")
 	case s.Naming.Validate() != nil:

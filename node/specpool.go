@@ -47,7 +47,7 @@ type specKey struct {
 
 // key returns the settings of s. It returns false if s sets any other field.
 func (s *Spec) key() (specKey, bool) {
-	if s.Link != nil || s.Torrent != nil || s.Select != nil || s.Peers != nil || s.MetadataOnly || s.ReadAhead != 0 || s.Cache || s.Own || s.Archive || s.Verified || s.Naming != nil || s.Prepare != nil || !s.Priorities.isZero() {
+	if s.Link != nil || s.Torrent != nil || s.Select != nil || s.Peers != nil || s.MetadataOnly || s.ReadAhead != 0 || s.Cache || s.Own || s.Objects || s.Archive || s.Verified || s.Naming != nil || s.Prepare != nil || !s.Priorities.isZero() {
 		return specKey{}, false
 	}
 	return specKey{dir: s.Dir, labels: strings.Join(s.Labels, "\n"), category: s.Category, final: s.FinalDir, upRate: s.UpRate, downRate: s.DownRate, maxPeers: s.MaxPeers, order: s.Order, goals: s.Goals,
