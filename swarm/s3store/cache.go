@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,17 +22,19 @@ import (
 // A Cache keeps verified blocks of many torrents in a folder of bounded size. Its methods may be called
 // concurrently.
 type Cache struct {
-	dir    string
-	max    int64
-	reader *storage.Reader
-	lock   *statefile.Lock
+	dir     string
+	max     int64
+	handles *storage.Handles
+	reader  *storage.Reader
+	lock    *statefile.Lock
 
 	mu       sync.Mutex
 	blocks   *simplelru.LRU[blockKey, cached]
 	torrents map[id.ID]uint32 // numbers of torrents, for short keys
 	hashes   []id.ID          // by number
 	size     int64            // of blocks, and of those that are reserved
-	evicted  []blockKey       // to be deleted after mu is unlocked
+	nextFile uint32           // number of the next file
+	removed  []string         // names of files to be deleted after mu is unlocked
 
 	unsynced chan unsyncedBlock
 	syncing  sync.WaitGroup
@@ -40,6 +43,11 @@ type Cache struct {
 // cached is a block in the cache.
 type cached struct {
 	size int64
+	// file is the number of its file. A block that is fetched again gets another file, so that nobody reads
+	// the old one through a descriptor that is still open.
+	file uint32
+	// isSynced means that the file has its final name.
+	isSynced bool
 	// partial means that some pieces are wrong. Such a block never gets its final name.
 	partial bool
 }
@@ -49,8 +57,9 @@ type blockKey struct{ torrent, block uint32 }
 
 // unsyncedBlock is a block that is complete but has not got its final name.
 type unsyncedBlock struct {
-	key  blockKey
-	file *os.File
+	key    blockKey
+	number uint32 // of the file
+	file   *os.File
 }
 
 // unsyncedBlocks is how many complete blocks may wait for the disk. Further fetches then wait for it.
@@ -76,10 +85,10 @@ func OpenCache(dir string, max int64, handles *storage.Handles) (*Cache, error) 
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	c := &Cache{dir: dir, max: max, reader: reader, lock: lock, torrents: map[id.ID]uint32{}, unsynced: make(chan unsyncedBlock, unsyncedBlocks)}
+	c := &Cache{dir: dir, max: max, handles: handles, reader: reader, lock: lock, torrents: map[id.ID]uint32{}, unsynced: make(chan unsyncedBlock, unsyncedBlocks), nextFile: rand.Uint32()}
 	c.blocks, _ = simplelru.NewLRU(math.MaxInt32, func(k blockKey, b cached) { // the size in bytes is what counts
 		c.size -= b.size
-		c.evicted = append(c.evicted, k)
+		c.removed = append(c.removed, c.name(k, b.file), c.name(k, b.file)+newSuffix)
 	})
 	if err := c.load(); err != nil {
 		return nil, errors.Join(err, lock.Release())
@@ -107,20 +116,28 @@ func (c *Cache) load() error {
 			return err
 		}
 		for _, e := range list {
-			block, err := strconv.ParseUint(e.Name(), 10, 32)
-			fi, serr := e.Info()
+			block, file, isBlock := parseName(e.Name())
+			fi, err := e.Info()
 			switch {
 			case strings.HasSuffix(e.Name(), newSuffix):
 				_ = os.Remove(filepath.Join(folder, e.Name()))
-			case err == nil && serr == nil && fi.Mode().IsRegular():
+			case isBlock && err == nil && fi.Mode().IsRegular():
 				c.mu.Lock()
-				c.insert(blockKey{c.number(hash), uint32(block)}, cached{size: fi.Size()})
+				c.insert(blockKey{c.number(hash), block}, cached{size: fi.Size(), file: file, isSynced: true})
 				c.unlock()
 			}
 		}
 		_ = os.Remove(folder) // if it is empty
 	}
 	return nil
+}
+
+// parseName parses the name of a proven block's file.
+func parseName(s string) (block, file uint32, ok bool) {
+	first, second, ok := strings.Cut(s, ".")
+	b, err := strconv.ParseUint(first, 10, 32)
+	f, err2 := strconv.ParseUint(second, 10, 32)
+	return uint32(b), uint32(f), ok && err == nil && err2 == nil
 }
 
 // number returns the number of a torrent. mu is held.
@@ -134,8 +151,9 @@ func (c *Cache) number(hash id.ID) uint32 {
 	return n
 }
 
-// insert adds a block, and removes others until all fit. mu is held.
+// insert adds a block in place of the one of that name, and removes others until all fit. mu is held.
 func (c *Cache) insert(k blockKey, b cached) {
+	c.blocks.Remove(k)
 	c.size += b.size
 	c.blocks.Add(k, b)
 	c.shrink()
@@ -150,27 +168,21 @@ func (c *Cache) shrink() {
 
 // unlock unlocks mu and deletes the files of removed blocks.
 func (c *Cache) unlock() {
-	gone := c.evicted
-	c.evicted = nil
-	paths := make([]string, len(gone))
-	for i, k := range gone {
-		paths[i] = c.path(k)
-	}
+	gone := c.removed
+	c.removed = nil
 	c.mu.Unlock()
-	for _, p := range paths {
-		_ = os.Remove(p)
-		_ = os.Remove(p + newSuffix)
-		_ = os.Remove(filepath.Dir(p)) // if it is empty
+	for _, name := range gone {
+		_ = os.Remove(filepath.Join(c.dir, name))
+		c.reader.Forget(name)                                   // an open file keeps its room on the disk
+		_ = os.Remove(filepath.Dir(filepath.Join(c.dir, name))) // if it is empty
 	}
 }
 
 // name returns the name of a block's file in the folder. mu is held.
-func (c *Cache) name(k blockKey) string {
+func (c *Cache) name(k blockKey, file uint32) string {
 	hash := c.hashes[k.torrent].String()
-	return filepath.Join(hash[:2], hash, strconv.FormatUint(uint64(k.block), 10))
+	return filepath.Join(hash[:2], hash, fmt.Sprintf("%d.%d", k.block, file))
 }
-
-func (c *Cache) path(k blockKey) string { return filepath.Join(c.dir, c.name(k)) }
 
 // reserve makes room for a block of this size that is going to be fetched. The caller calls release, or commit.
 func (c *Cache) reserve(size int64) {
@@ -186,16 +198,30 @@ func (c *Cache) release(size int64) {
 	c.unlock()
 }
 
-// create creates the file of a block that is going to be fetched.
-func (c *Cache) create(k blockKey, size int64) (*os.File, error) {
-	c.mu.Lock()
-	path := c.path(k) + newSuffix
-	c.unlock()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+// create creates the file of a block that is going to be fetched, and returns its number.
+func (c *Cache) create(k blockKey) (number uint32, f *os.File, err error) {
+	for range createAttempts {
+		c.mu.Lock()
+		number = c.nextFile
+		c.nextFile++
+		path := filepath.Join(c.dir, c.name(k, number))
+		c.unlock()
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return 0, nil, err
+		}
+		if _, err := os.Lstat(path); err == nil { // of an earlier run
+			continue
+		}
+		f, err = os.OpenFile(path+newSuffix, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) { // unlock may have removed the folder
+			break
+		}
 	}
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	return number, f, err
 }
+
+// createAttempts is how often create tries a file.
+const createAttempts = 10
 
 // add adds a block that was reserved, and whose pieces are verified or marked as bad. The caller then calls seal.
 func (c *Cache) add(k blockKey, b cached) {
@@ -211,7 +237,7 @@ func (c *Cache) seal(k blockKey, b cached, f *os.File) {
 		_ = f.Close()
 		return
 	}
-	c.unsynced <- unsyncedBlock{k, f}
+	c.unsynced <- unsyncedBlock{k, b.file, f}
 }
 
 // sync gives blocks their final names after they are synced.
@@ -219,12 +245,17 @@ func (c *Cache) sync() {
 	for u := range c.unsynced {
 		err := errors.Join(u.file.Sync(), u.file.Close())
 		c.mu.Lock()
-		path, has := c.path(u.key), c.blocks.Contains(u.key)
-		if has && err != nil { // after a failed sync nothing is known about what is on the disk
-			c.blocks.Remove(u.key)
-		}
-		if has && err == nil {
-			_ = os.Rename(path+newSuffix, path)
+		path := filepath.Join(c.dir, c.name(u.key, u.number))
+		if b, has := c.blocks.Peek(u.key); has && b.file == u.number {
+			if err == nil {
+				err = os.Rename(path+newSuffix, path)
+			}
+			if err == nil {
+				b.isSynced = true
+				c.blocks.Add(u.key, b)
+			} else { // after a failed sync nothing is known about what is on the disk
+				c.blocks.Remove(u.key)
+			}
 		}
 		c.unlock()
 	}
@@ -237,30 +268,47 @@ func (c *Cache) get(k blockKey) (cached, bool) {
 	return c.blocks.Get(k)
 }
 
-// readAt reads from a block in the cache. The error is errEvicted if it is not there any longer.
+// readAt reads from a block in the cache. The error is errEvicted if it is not there any longer, or errDamaged if another program
+// has deleted or cut its file.
 func (c *Cache) readAt(k blockKey, b []byte, off int64) error {
-	c.mu.Lock()
-	_, has := c.blocks.Get(k)
-	name := c.name(k)
-	c.mu.Unlock()
-	if !has {
-		return errEvicted
+	for {
+		c.mu.Lock()
+		at, has := c.blocks.Get(k)
+		name := c.name(k, at.file)
+		c.mu.Unlock()
+		if !has {
+			return errEvicted
+		}
+		if !at.isSynced {
+			name += newSuffix
+		}
+		_, err := c.reader.ReadAt(name, b, off)
+		if err != nil { // its folder may have been removed while it was empty, and made again
+			c.handles.Forget(c.dir)
+			_, err = c.reader.ReadAt(name, b, off)
+		}
+		c.mu.Lock()
+		now, has := c.blocks.Peek(k)
+		same := has && now.file == at.file
+		if same && err != nil && now.isSynced == at.isSynced {
+			c.blocks.Remove(k)
+			c.unlock()
+			return errDamaged
+		}
+		c.unlock()
+		if !same { // its file may have been opened after it was deleted
+			c.reader.Forget(name)
+		}
+		if err == nil {
+			return nil
+		}
 	}
-	_, err := c.reader.ReadAt(name, b, off)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err = c.reader.ReadAt(name+newSuffix, b, off) // it is not synced yet
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err = c.reader.ReadAt(name, b, off) // it was synced between the two
-	}
-	if err != nil { // deleted or cut by another program
-		c.drop(k)
-		return errEvicted
-	}
-	return nil
 }
 
-var errEvicted = errors.New("the block is no longer in the cache")
+var (
+	errEvicted = errors.New("the block is no longer in the cache")
+	errDamaged = errors.New("another program has changed the cache")
+)
 
 // drop removes a block.
 func (c *Cache) drop(k blockKey) {

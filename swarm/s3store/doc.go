@@ -27,10 +27,11 @@
 //
 // # The cache
 //
-//	DIR/lock                    held by the process
-//	DIR/1f/INFOHASH/BLOCK       a block, all of whose pieces were verified and synced
-//	DIR/1f/INFOHASH/BLOCK.new   a block that is being fetched or synced
+//	DIR/lock                       held by the process
+//	DIR/1f/INFOHASH/BLOCK.N        a block, all of whose pieces were verified and synced
+//	DIR/1f/INFOHASH/BLOCK.N.new    a block that is being fetched or synced
 //
+// N is another number for each file: a file is never written again, because it may still be open under its name.
 // The final name is given after the sync, so it proves after a restart that the block was verified. The
 // least recently used blocks are deleted when there is no room.
 package s3store

@@ -78,7 +78,7 @@ func (f *fetch) run() error {
 	c, key := s.shared.Cache, s.key(f.block)
 	begin, size := s.bounds(f.block)
 	c.reserve(size)
-	file, err := c.create(key, size)
+	number, file, err := c.create(key)
 	if err != nil {
 		c.release(size)
 		return s.fail("write", "", err)
@@ -102,7 +102,7 @@ func (f *fetch) run() error {
 		return err
 	}
 	s.mu.Lock()
-	b := cached{size, len(f.wrong) > 0}
+	b := cached{size: size, file: number, partial: len(f.wrong) > 0}
 	if b.partial {
 		s.wrong[f.block] = f.wrong
 	}

@@ -177,6 +177,17 @@ func TestTheCacheSurvivesARestart(t *testing.T) {
 	})
 }
 
+// blockFile returns the path of a block in the cache.
+func (l *lab) blockFile(block int) string {
+	l.t.Helper()
+	hash := id.ID{1}.String()
+	list, err := filepath.Glob(filepath.Join(l.dir, hash[:2], hash, fmt.Sprintf("%d.*", block)))
+	if err != nil || len(list) != 1 {
+		l.t.Fatalf("block %d: %q, %v", block, list, err)
+	}
+	return list[0]
+}
+
 // What a killed process has not synced is not trusted.
 func TestUnprovenBlocksAreFetchedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -184,22 +195,22 @@ func TestUnprovenBlocksAreFetchedAgain(t *testing.T) {
 		l.open()
 		l.check("first")
 		l.close()
-		hash := id.ID{1}.String()
-		path := filepath.Join(l.dir, hash[:2], hash, "1")
-		b, err := os.ReadFile(path)
+		cut, unproven := l.blockFile(0), l.blockFile(1)
+		b, err := os.ReadFile(unproven)
 		if err == nil {
 			b[100] ^= 1
-			err = errors.Join(os.WriteFile(path+newSuffix, b, 0o600), os.Remove(path))
+			err = errors.Join(os.WriteFile(unproven+newSuffix, b, 0o600), os.Remove(unproven), os.Truncate(cut, 1000))
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(filepath.Join(filepath.Dir(path), "0"), 1000); err != nil {
-			t.Fatal(err)
-		}
+		before := l.gets()
 		l.open()
 		defer l.close()
 		l.check("after a kill")
+		if n := l.gets() - before; n != 2 {
+			t.Errorf("%d requests for 2 blocks", n)
+		}
 	})
 }
 

@@ -36,6 +36,9 @@ func (r *Reader) WillRead(name string, off, n int64) error {
 	return r.withFile(name, func(f File) error { f.WillRead(off, n); return nil })
 }
 
+// Forget closes a file if it is open. Its owner has deleted it.
+func (r *Reader) Forget(name string) { r.disk.handles.drop(handleKey{dir: r.disk.dir, name: name}) }
+
 func (r *Reader) withFile(name string, do func(File) error) error {
 	h, err := r.disk.handles.get(handleKey{dir: r.disk.dir, name: name}, func() (io.Closer, error) {
 		return r.disk.Open(name, os.O_RDONLY, 0)
