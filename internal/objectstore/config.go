@@ -105,7 +105,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the object store at %s: %w", text, err)
 	}
-	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style}, nil
+	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, counts: &counters{}}, nil
 }
 
 // dial limits the time of Dial.

@@ -38,6 +38,23 @@ func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Name, e
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Hint returns what a user can do about the error.
+func (e *Error) Hint() string {
+	switch e.Kind {
+	case Unavailable:
+		return "check --store-endpoint (or AWS_ENDPOINT_URL), and the network"
+	case NotFound:
+		return "check the name of the bucket, the prefix, and --store-endpoint (or AWS_ENDPOINT_URL)"
+	case Changed:
+		return "let nobody else write there meanwhile, and try again"
+	case Denied:
+		return "give credentials that may do this: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine"
+	case Unsupported:
+		return "use another store"
+	}
+	return ""
+}
+
 // KindOf returns the Kind of an error of this package, or 0 for other errors.
 func KindOf(err error) Kind {
 	var e *Error

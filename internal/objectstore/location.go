@@ -2,7 +2,6 @@ package objectstore
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 )
 
@@ -18,7 +17,7 @@ const Scheme = "s3://"
 // IsLocation reports whether a text is meant to be a Location, and not the path of a file.
 func IsLocation(s string) bool { return strings.HasPrefix(s, Scheme) }
 
-// ParseLocation parses s3://BUCKET and s3://BUCKET/PREFIX. The prefix is a folder.
+// ParseLocation parses s3://BUCKET and s3://BUCKET/PREFIX. The prefix names a folder, or a single object.
 func ParseLocation(s string) (Location, error) {
 	rest, ok := strings.CutPrefix(s, Scheme)
 	if !ok {
@@ -44,15 +43,3 @@ func (l Location) String() string { return strings.TrimSuffix(Scheme+l.Bucket+"/
 
 // Name returns the location of one object for messages.
 func (l Location) Name(name string) string { return Scheme + l.Bucket + "/" + l.Prefix + name }
-
-// PublicURL returns the URL of an object, without credentials, at a store that answers at endpoint.
-func (l Location) publicURL(endpoint *url.URL, pathStyle bool, name string) string {
-	u := *endpoint
-	path := l.Prefix + name
-	if pathStyle {
-		path = l.Bucket + "/" + path
-	} else {
-		u.Host = l.Bucket + "." + u.Host
-	}
-	return u.JoinPath(strings.Split(path, "/")...).String()
-}

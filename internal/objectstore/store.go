@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ type Store struct {
 	transport *http.Transport
 	endpoint  *url.URL
 	style     Style
-	counts    counters
+	counts    *counters
 }
 
 // An Object is what the store says about an object.
@@ -37,13 +38,20 @@ type Object struct {
 // Location returns the place in the store.
 func (s *Store) Location() Location { return s.at }
 
+// Parent returns the store at the folder that contains this place, and the name of the place in it. A whole bucket has no
+// parent.
+func (s *Store) Parent() (parent *Store, name string, ok bool) {
+	if s.at.Prefix == "" {
+		return nil, "", false
+	}
+	up := *s
+	folder, name := path.Split(strings.TrimSuffix(s.at.Prefix, "/"))
+	up.at.Prefix = folder
+	return &up, name, true
+}
+
 // Close closes the connections that are not in use.
 func (s *Store) Close() { s.transport.CloseIdleConnections() }
-
-// PublicURL returns the URL of an object for those who have no credentials.
-func (s *Store) PublicURL(name string) string {
-	return s.at.publicURL(s.endpoint, s.style == PathStyle || s.style == AutoStyle && s.endpoint.String() != amazon, name)
-}
 
 // object converts the library's description of an object.
 func (s *Store) object(o *minio.ObjectInfo) Object {
@@ -251,7 +259,7 @@ type Counts struct {
 
 // Counts returns what was asked of the store.
 func (s *Store) Counts() Counts {
-	c := &s.counts
+	c := s.counts
 	return Counts{c.gets.Load(), c.heads.Load(), c.lists.Load(), c.puts.Load(), c.failed.Load(), c.read.Load(), c.written.Load()}
 }
 

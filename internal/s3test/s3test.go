@@ -106,7 +106,13 @@ func (s *Store) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // Open returns a client for the objects below prefix.
 func (s *Store) Open(prefix string) *objectstore.Store {
 	s.t.Helper()
-	at, err := objectstore.ParseLocation("s3://" + Bucket + "/" + prefix)
+	return s.OpenAt(objectstore.Scheme + Bucket + "/" + prefix)
+}
+
+// OpenAt returns a client for a location.
+func (s *Store) OpenAt(location string) *objectstore.Store {
+	s.t.Helper()
+	at, err := objectstore.ParseLocation(location)
 	if err != nil {
 		s.t.Fatal(err)
 	}

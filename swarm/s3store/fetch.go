@@ -10,6 +10,7 @@ import (
 
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
 )
 
 // A fetch brings a block from the store into the cache.
@@ -81,7 +82,7 @@ func (f *fetch) run() error {
 	number, file, err := c.create(key)
 	if err != nil {
 		c.release(size)
-		return s.fail("write", "", err)
+		return storage.Wrap("write", s.shared.Cache.Dir(), err)
 	}
 	s.mu.Lock()
 	f.file = file
@@ -182,7 +183,7 @@ func (f *fetch) piece(src io.Reader, p int, n, at int64, buffer []byte) error {
 			_, _ = h.Write(b[:min(int64(len(b)), data-done)])
 		}
 		if _, err := f.file.WriteAt(b, at+done); err != nil {
-			return s.fail("write", "", err)
+			return storage.Wrap("write", s.shared.Cache.Dir(), err)
 		}
 		done += int64(len(b))
 	}
@@ -199,10 +200,14 @@ func (f *fetch) piece(src io.Reader, p int, n, at int64, buffer []byte) error {
 // open asks the store for a part of a file.
 func (f *fetch) open(sp metainfo.Span) (io.ReadCloser, error) {
 	s := f.s
+	at, err := s.where(f.ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
-	o := objectstore.Object{Name: objectName(s.info, sp.File), Size: s.info.Files[sp.File].Length, ETag: s.etags[sp.File]}
+	o := objectstore.Object{Name: at.objectOf(s.info, sp.File), Size: s.info.Files[sp.File].Length, ETag: s.etags[sp.File]}
 	s.mu.Unlock()
-	body, etag, err := s.o.Objects.Read(f.ctx, o, sp.Offset, sp.Length, &s.Usage)
+	body, etag, err := at.store.Read(f.ctx, o, sp.Offset, sp.Length, &s.Usage)
 	switch objectstore.KindOf(err) {
 	case objectstore.Changed, objectstore.NotFound: // zeros are hashed in its place, and are wrong
 		s.gone(sp.File)

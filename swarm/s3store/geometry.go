@@ -34,6 +34,3 @@ func (g geometry) bounds(block int) (off, size int64) {
 	off = int64(first) * g.info.PieceLength
 	return off, min(int64(end)*g.info.PieceLength, g.info.Length) - off
 }
-
-// objectName returns the name of the object of a file.
-func objectName(info *metainfo.Info, file int) string { return info.PathOf(file) }

@@ -2,17 +2,19 @@ package s3store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/create"
 )
 
 // MakeOptions configures Make.
@@ -22,8 +24,9 @@ type MakeOptions struct {
 	Private     bool
 	Source      string
 	Hidden      bool                    // include objects whose names have a part that begins with a dot
+	Names       create.Treatment        // of names that other systems do not allow, as in create.Rules
 	Progress    func(done, total int64) // in bytes; may be nil
-	Warn        func(error)             // called for objects that are left out; may be nil
+	Warn        func(error)             // called for objects that are left out and for unusual names; may be nil
 }
 
 const (
@@ -33,36 +36,33 @@ const (
 	makeSize = 16 << 20
 )
 
-// EmptyError is returned by Make if there is nothing to share.
-type EmptyError struct{ Place string }
-
-func (e *EmptyError) Error() string { return e.Place + " holds no data to share" }
-
-// Make makes the torrent of an object, or of all objects below a folder, without storing them here. Each is read once.
-// An object that is replaced meanwhile is an error of kind objectstore.Changed.
-func Make(ctx context.Context, store *objectstore.Store, name string, o MakeOptions) (*metainfo.Info, error) {
-	m := &maker{store: store, o: o}
-	if err := m.list(ctx, name); err != nil {
+// Make makes the torrent of the objects at the location of a store, without storing them here: of all objects below it, or of the
+// one that has its name. The torrent has the last part of the location for its name. Each object is read once. An object that is
+// replaced meanwhile is an error of kind objectstore.Changed.
+func Make(ctx context.Context, store *objectstore.Store, o MakeOptions) (*metainfo.Info, error) {
+	m := &maker{o: o, location: store.Location().String()}
+	m.place, m.name = placeOf(store)
+	if err := m.list(ctx); err != nil {
 		return nil, err
 	}
-	plan := metainfo.Plan{Name: path.Base(name), PieceLength: o.PieceLength, Format: o.Format, Private: o.Private, Source: o.Source}
+	plan := metainfo.Plan{Name: m.name, PieceLength: o.PieceLength, Format: o.Format, Private: o.Private, Source: o.Source}
 	for i := range m.objects {
 		f := metainfo.PlanFile{Length: m.objects[i].Size}
 		if !m.single {
-			f.Path = strings.Split(strings.TrimPrefix(m.objects[i].Name, name+"/"), "/")
+			f.Path = m.path(m.objects[i])
 		}
 		plan.Files = append(plan.Files, f)
 		m.total += f.Length
 	}
 	if m.total == 0 {
-		return nil, &EmptyError{store.Location().Name(name)}
+		return nil, m.empty()
 	}
 	if plan.PieceLength == 0 {
 		plan.PieceLength = metainfo.PieceLengthFor(m.total)
 	}
 	d, err := metainfo.NewDraft(plan)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a torrent of %s: %w", store.Location().Name(name), err)
+		return nil, fmt.Errorf("cannot make a torrent of %s: %w", m.location, err)
 	}
 	digests, err := m.hash(ctx, d)
 	if err != nil {
@@ -73,59 +73,92 @@ func Make(ctx context.Context, store *objectstore.Store, name string, o MakeOpti
 
 // A maker makes one torrent.
 type maker struct {
-	store   *objectstore.Store
-	o       MakeOptions
-	single  bool
-	objects []objectstore.Object // the files, in the order of a file tree
-	total   int64
+	place
+	name     string // of the torrent
+	location string
+	o        MakeOptions
+	single   bool
+	objects  []objectstore.Object // the files, in the order of a file tree
+	total    int64
 
 	done     atomic.Int64 // bytes hashed
 	progress sync.Mutex
 }
 
+// empty returns the error for a location without data.
+func (m *maker) empty() error {
+	return &objectstore.Error{Op: "share", Name: m.location, Kind: objectstore.NotFound, Err: errors.New("it holds no data")}
+}
+
+// path returns the path of an object below the folder of the torrent.
+func (m *maker) path(o objectstore.Object) []string {
+	return strings.Split(strings.TrimPrefix(o.Name, m.object(m.name+"/")), "/")
+}
+
 // list finds the objects.
-func (m *maker) list(ctx context.Context, name string) error {
-	o, err := m.store.Stat(ctx, name)
-	switch {
-	case err == nil && o.Size > 0:
-		m.single, m.objects = true, []objectstore.Object{o}
-		return nil
-	case err != nil && objectstore.KindOf(err) != objectstore.NotFound:
-		return err
+func (m *maker) list(ctx context.Context) error {
+	if !m.isBucket {
+		o, err := m.store.Stat(ctx, m.name)
+		switch {
+		case err == nil && o.Size > 0:
+			m.single, m.objects = true, []objectstore.Object{o}
+			return nil
+		case err != nil && objectstore.KindOf(err) != objectstore.NotFound:
+			return err
+		}
 	}
-	for o, err := range m.store.List(ctx, name+"/") {
+	for o, err := range m.store.List(ctx, m.object(m.name+"/")) {
 		if err != nil {
 			return err
 		}
-		rest := strings.TrimPrefix(o.Name, name+"/")
-		switch reason := m.reason(rest); {
-		case rest == "" || strings.HasSuffix(rest, "/") && o.Size == 0: // stands for a folder
-		case reason == "":
+		parts := m.path(o)
+		if parts[len(parts)-1] == "" && o.Size == 0 { // it stands for a folder
+			continue
+		}
+		if ok, err := m.accepts(o, parts); err != nil {
+			return err
+		} else if ok {
 			m.objects = append(m.objects, o)
-		case m.o.Warn != nil:
-			m.o.Warn(fmt.Errorf("skipped %s: %s", m.store.Location().Name(o.Name), reason))
 		}
 	}
 	if len(m.objects) == 0 {
-		return &EmptyError{m.store.Location().Name(name)}
+		return m.empty()
 	}
-	slices.SortFunc(m.objects, func(a, b objectstore.Object) int {
-		return slices.Compare(strings.Split(a.Name, "/"), strings.Split(b.Name, "/"))
-	})
+	slices.SortFunc(m.objects, func(a, b objectstore.Object) int { return slices.Compare(m.path(a), m.path(b)) })
 	return nil
 }
 
-// reason returns why an object cannot be a file of a torrent, or "".
-func (m *maker) reason(name string) string {
-	for _, part := range strings.Split(name, "/") {
+// accepts reports whether an object is a file of the torrent. It warns of those that are not, and of unusual names.
+func (m *maker) accepts(o objectstore.Object, parts []string) (bool, error) {
+	at := m.store.Location().Name(o.Name)
+	for _, part := range parts {
 		switch {
 		case part == "" || part == "." || part == "..":
-			return "its name is not that of a file"
+			m.warn("skipped %s: its name is not that of a file", at)
+			return false, nil
 		case part[0] == '.' && !m.o.Hidden:
-			return "its name begins with a dot"
+			m.warn("skipped %s: it is hidden", at)
+			return false, nil
+		}
+		why := metainfo.NameProblem(part)
+		switch {
+		case why == "":
+		case m.o.Names == create.Skip:
+			m.warn("skipped %s: its name %s", at, why)
+			return false, nil
+		case m.o.Names == create.Refuse, !utf8.ValidString(part):
+			return false, &objectstore.Error{Op: "share", Name: at, Err: fmt.Errorf("its name %s", why)}
+		default:
+			m.warn("%s: its name %s", at, why)
 		}
 	}
-	return ""
+	return true, nil
+}
+
+func (m *maker) warn(format string, args ...any) {
+	if m.o.Warn != nil {
+		m.o.Warn(fmt.Errorf(format, args...))
+	}
 }
 
 // hash hashes all pieces.

@@ -27,7 +27,7 @@ func TestTheTorrentOfObjects(t *testing.T) {
 					}
 					return s3test.Fault{}
 				})
-				info, err := Make(t.Context(), l.server.Open("data"), "film", MakeOptions{Format: format, PieceLength: 256 << 10})
+				info, err := Make(t.Context(), l.server.Open("data/film"), MakeOptions{Format: format, PieceLength: 256 << 10})
 				if err != nil || info.Hash != l.info.Hash || info.HashV2 != l.info.HashV2 || !bytes.Equal(info.Raw, l.info.Raw) {
 					t.Errorf("%v of %d files: %v", format, len(sizes), err)
 				}
@@ -46,7 +46,7 @@ func TestObjectsThatAreNoFiles(t *testing.T) {
 		server.Put(name, data)
 	}
 	var warnings []string
-	info, err := Make(t.Context(), server.Open(""), "film", MakeOptions{Format: metainfo.V1, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
+	info, err := Make(t.Context(), server.Open("film"), MakeOptions{Format: metainfo.V1, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestObjectsThatAreNoFiles(t *testing.T) {
 	if fmt.Sprint(names) != "[film/a film/b/c]" || len(warnings) != 3 {
 		t.Errorf("%q, warnings %q", names, warnings)
 	}
-	if _, err := Make(t.Context(), server.Open(""), "none", MakeOptions{}); err == nil || err.Error() != "s3://bucket/none holds no data to share" {
+	if _, err := Make(t.Context(), server.Open("none"), MakeOptions{}); err == nil || err.Error() != "share s3://bucket/none: it holds no data" {
 		t.Errorf("nothing there: %v", err)
 	}
 }
@@ -75,7 +75,7 @@ func TestAnObjectThatChangesMeanwhile(t *testing.T) {
 		}
 		return s3test.Fault{}
 	})
-	_, err := Make(t.Context(), server.Open(""), "film", MakeOptions{Format: metainfo.V1})
+	_, err := Make(t.Context(), server.Open("film"), MakeOptions{Format: metainfo.V1})
 	if objectstore.KindOf(err) != objectstore.Changed {
 		t.Error(err)
 	}

@@ -39,6 +39,7 @@ type Storage struct {
 
 	mu      sync.Mutex
 	closed  bool
+	place   place             // of the objects; without a store until it is known
 	etags   []string          // of the objects that are read by several requests, by file
 	marks   []uint64          // of the ETags of all objects; 0 for those that are not known
 	bad     bitset.Set        // pieces that the store does not have as the torrent says
@@ -78,13 +79,37 @@ func Open(ctx context.Context, o Options) (*Storage, error) {
 	return s, nil
 }
 
+// where returns the place of the objects. The first call that succeeds finds it.
+func (s *Storage) where(ctx context.Context) (place, error) {
+	s.mu.Lock()
+	p := s.place
+	s.mu.Unlock()
+	if p.store != nil {
+		return p, nil
+	}
+	p, err := locate(ctx, s.o.Objects, s.info)
+	if err != nil {
+		return place{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.place.store == nil {
+		s.place = p
+	}
+	return s.place, nil
+}
+
 // survey lists the objects of the torrent, and finds out which pieces the store cannot have.
 func (s *Storage) survey(ctx context.Context) error {
+	at, err := s.where(ctx)
+	if err != nil {
+		return s.fail("find", s.info.Name, err)
+	}
 	known := map[string]objectstore.Object{}
 	info := s.info
 	if info.IsMulti() {
 		wanted := len(info.Files)
-		for o, err := range s.o.Objects.List(ctx, info.Name+"/") {
+		for o, err := range at.store.List(ctx, at.object(info.Name+"/")) {
 			if err != nil {
 				return s.fail("list", info.Name, err)
 			}
@@ -94,7 +119,7 @@ func (s *Storage) survey(ctx context.Context) error {
 			known[o.Name] = o
 		}
 	} else {
-		o, err := s.o.Objects.Stat(ctx, info.Name)
+		o, err := at.store.Stat(ctx, info.Name)
 		switch {
 		case err == nil:
 			known[info.Name] = o
@@ -111,7 +136,7 @@ func (s *Storage) survey(ctx context.Context) error {
 		if !f.IsRegular() || f.Length == 0 {
 			continue
 		}
-		o, found := known[objectName(info, i)]
+		o, found := known[at.objectOf(info, i)]
 		first, end := info.PiecesOf(i)
 		mark := maphash.String(s.seed, o.ETag)
 		switch {
@@ -329,11 +354,11 @@ func (s *Storage) changed(off, n int64) error {
 	file := s.info.Name
 	for sp := range s.info.Spans(off, n) {
 		if !s.info.Files[sp.File].Pad {
-			file = objectName(s.info, sp.File)
+			file = s.info.PathOf(sp.File)
 			break
 		}
 	}
-	e := storage.Wrap("read", s.o.Objects.Location().Name(file), errNotSame)
+	e := storage.Wrap("read", s.location(file), errNotSame)
 	e.Kind, e.First, e.End = storage.Changed, first, int((off+n-1)/s.info.PieceLength)+1
 	return e
 }
@@ -343,7 +368,18 @@ func (s *Storage) fail(op, name string, err error) error {
 	if objectstore.KindOf(err) != 0 {
 		return err
 	}
-	return storage.Wrap(op, s.o.Objects.Location().Name(name), err)
+	return storage.Wrap(op, s.location(name), err)
+}
+
+// location returns where a path of the torrent is, for messages.
+func (s *Storage) location(path string) string {
+	s.mu.Lock()
+	p := s.place
+	s.mu.Unlock()
+	if p.store == nil {
+		p.store = s.o.Objects
+	}
+	return p.location(path)
 }
 
 // Recheck looks at the objects again, and returns the pieces that can be read. If the store does not work, these are the same

@@ -27,6 +27,7 @@ type lab struct {
 	t       testing.TB
 	server  *s3test.Store
 	dir     string // of the cache
+	at      string // location of the store
 	info    *metainfo.Info
 	data    []byte // of the torrent, without padding
 	cache   *Cache
@@ -34,35 +35,49 @@ type lab struct {
 	*Storage
 }
 
-// newLab makes a torrent of files of these sizes, in a folder unless there is only one.
+// newLab makes a torrent of files of these sizes, in a folder unless there is only one. Without sizes there is no torrent yet.
 func newLab(t testing.TB, format metainfo.Format, sizes ...int) *lab {
 	t.Helper()
-	l := &lab{t: t, server: s3test.New(t), dir: t.TempDir()}
-	src := t.TempDir()
-	path := filepath.Join(src, "film")
+	l := &lab{t: t, server: s3test.New(t), dir: t.TempDir(), at: "s3://" + s3test.Bucket + "/data"}
+	if len(sizes) > 0 {
+		l.make(format, "film", "data/film/%03d", sizes)
+	}
+	return l
+}
+
+// put makes a torrent of n files of one size.
+func (l *lab) put(name, objects string, size, n int) {
+	l.make(metainfo.V1, name, objects, slices.Repeat([]int{size}, n))
+}
+
+// make makes a torrent. Its objects have the names that a format makes of their numbers.
+func (l *lab) make(format metainfo.Format, torrent, objects string, sizes []int) {
+	l.t.Helper()
+	src := l.t.TempDir()
+	path := filepath.Join(src, torrent)
 	random := rand.NewChaCha8([32]byte{1})
+	l.data = nil
 	for i, n := range sizes {
 		b := make([]byte, n)
 		_, _ = random.Read(b)
 		l.data = append(l.data, b...)
-		name := "film"
+		name, object := torrent, strings.TrimSuffix(objects, "/%03d")
 		if len(sizes) > 1 {
-			name = fmt.Sprintf("film/%03d", i)
+			name, object = fmt.Sprintf("%s/%03d", torrent, i), fmt.Sprintf(objects, i)
 			if err := os.MkdirAll(path, 0o755); err != nil {
-				t.Fatal(err)
+				l.t.Fatal(err)
 			}
 		}
 		if err := os.WriteFile(filepath.Join(src, name), b, 0o644); err != nil {
-			t.Fatal(err)
+			l.t.Fatal(err)
 		}
-		l.server.Put("data/"+name, b)
+		l.server.Put(object, b)
 	}
-	made, err := create.Make(t.Context(), path, create.Options{Format: format, PieceLength: 256 << 10})
+	made, err := create.Make(l.t.Context(), path, create.Options{Format: format, PieceLength: 256 << 10})
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	l.info = made.Info
-	return l
 }
 
 // open opens the cache and the torrent.
@@ -73,7 +88,7 @@ func (l *lab) open() {
 	if l.cache, err = OpenCache(l.dir, MinCache, handles); err != nil {
 		l.t.Fatal(err)
 	}
-	l.Storage, err = Open(l.t.Context(), Options{Info: l.info, Hash: id.ID{1}, Objects: l.server.Open("data"), Shared: NewShared(l.cache)})
+	l.Storage, err = Open(l.t.Context(), Options{Info: l.info, Hash: id.ID{1}, Objects: l.server.OpenAt(l.at), Shared: NewShared(l.cache)})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -1,0 +1,100 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+)
+
+// A place says which objects are the files of a torrent.
+type place struct {
+	store *objectstore.Store
+	// isBucket means that the whole bucket is the torrent's folder, so that the names of objects begin after its name.
+	isBucket bool
+}
+
+// placeOf returns the place of the torrent that has the name of a location: the folder or the object that is there.
+func placeOf(store *objectstore.Store) (p place, name string) {
+	if parent, name, ok := store.Parent(); ok {
+		return place{store: parent}, name
+	}
+	return place{store, true}, store.Location().Bucket
+}
+
+// object returns the name in the store for a path in the torrent, which begins with the torrent's name.
+func (p place) object(path string) string {
+	if p.isBucket {
+		_, path, _ = strings.Cut(path, "/")
+	}
+	return path
+}
+
+// objectOf returns the name of the object of a file.
+func (p place) objectOf(info *metainfo.Info, file int) string { return p.object(info.PathOf(file)) }
+
+// location returns the location of a path in the torrent, for messages.
+func (p place) location(path string) string { return p.store.Location().Name(p.object(path)) }
+
+// locate finds the objects of a torrent in a store: NAME or NAME/ below its location. If there is no such thing, and the location
+// itself has the name of the torrent, it is what the torrent is made of.
+func locate(ctx context.Context, store *objectstore.Store, info *metainfo.Info) (place, error) {
+	below := place{store: store}
+	itself, name := placeOf(store)
+	if name != info.Name || itself.isBucket && !info.IsMulti() {
+		return below, nil
+	}
+	found, err := below.exists(ctx, info)
+	if err != nil || found {
+		return below, err
+	}
+	return itself, nil
+}
+
+// exists reports whether a place has an object of a torrent.
+func (p place) exists(ctx context.Context, info *metainfo.Info) (bool, error) {
+	if info.IsMulti() {
+		for _, err := range p.store.List(ctx, p.object(info.Name+"/")) {
+			return err == nil, err
+		}
+		return false, nil
+	}
+	_, err := p.store.Stat(ctx, info.Name)
+	if objectstore.KindOf(err) == objectstore.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ErrNoWebSeed is returned by WebSeed if no URL stands for the objects.
+var ErrNoWebSeed = errors.New("the bucket is in the host of the URLs, so that no folder in them has the name of the torrent")
+
+// WebSeed returns the URL of the HTTP mirror (BEP 19) that the store is for the torrent of a location, if everybody can read its
+// objects. It is "" if they cannot.
+func WebSeed(ctx context.Context, store *objectstore.Store, info *metainfo.Info) (string, error) {
+	p, _ := placeOf(store)
+	for i := range info.Files {
+		if f := &info.Files[i]; f.Length == 0 || !f.IsRegular() {
+			continue
+		}
+		object := p.objectOf(info, i)
+		if public, err := p.store.IsPublic(ctx, object); err != nil || !public {
+			return "", err
+		}
+		url := p.store.PublicURL(object)
+		if !info.IsMulti() {
+			return url, nil
+		}
+		if p.isBucket && !p.store.HasPathStyle() {
+			return "", ErrNoWebSeed
+		}
+		for range strings.Count(info.PathOf(i), "/") + 1 {
+			url = strings.TrimSuffix(url, "/"+path.Base(url))
+		}
+		return url + "/", nil
+	}
+	return "", nil
+}
