@@ -12,6 +12,7 @@ import (
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/netx"
+	"seedbed/internal/objectstore"
 	"seedbed/internal/statefile"
 	"seedbed/internal/userfile"
 	"seedbed/magnet"
@@ -104,6 +105,8 @@ func CodeOf(err error) Code {
 		return Unfinished
 	case errors.As(err, &n):
 		return Network
+	case objectstore.KindOf(err) != 0:
+		return storeCodes[objectstore.KindOf(err)]
 	case errors.Is(err, node.ErrLocked), errors.Is(err, statefile.ErrLocked):
 		return SameHash
 	case errors.As(err, &m):
@@ -120,6 +123,14 @@ func CodeOf(err error) Code {
 		return Usage
 	}
 	return Unknown
+}
+
+var storeCodes = map[objectstore.Kind]Code{
+	objectstore.Unavailable: Network,
+	objectstore.NotFound:    NotFound,
+	objectstore.Changed:     Hash,
+	objectstore.Denied:      Open,
+	objectstore.Unsupported: Usage,
 }
 
 // OfFault returns the exit code for a kind of fault.

@@ -3,6 +3,7 @@
 package making
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -30,8 +31,10 @@ type Flags struct {
 	noAttributes   bool
 	rules          create.Rules
 
+	set           *pflag.FlagSet
 	comment, date string
 	WebSeeds      []string
+	NoWebSeed     bool // --web-seed none
 	Trackers      []string
 	nodes         []string
 }
@@ -50,6 +53,7 @@ func FlagNames() []string {
 // Add adds the flags to cmd.
 func (m *Flags) Add(cmd *cobra.Command) {
 	fs := cmd.Flags()
+	m.set = fs
 	fs.BoolVar(&m.hybrid, "hybrid", false, "make hybrid v1+v2 torrents (the default of publish --key), which Transmission 3 and aria2 cannot open")
 	fs.BoolVar(&m.v1, "v1", false, "make v1 torrents, which every client opens (the default, except of publish --key)")
 	fs.BoolVar(&m.v2, "v2", false, "make v2 torrents, which older clients cannot open")
@@ -73,7 +77,7 @@ func (m *Flags) Add(cmd *cobra.Command) {
 func (m *Flags) addDescription(fs *pflag.FlagSet) {
 	fs.StringVar(&m.comment, "comment", "", "`TEXT` for people who open the torrent")
 	fs.StringVar(&m.date, "date", "", "creation date, `WHEN`: now, Unix seconds, or as in 2026-01-31T12:00:00Z (default none)")
-	fs.Var(&option.List{To: &m.WebSeeds, Arg: "URL", Check: webseed.CheckURL}, "web-seed", "`URL` of an HTTP mirror of the data (BEP 19); repeatable")
+	fs.Var(&webSeedFlag{option.List{To: &m.WebSeeds, Arg: "URL", Check: webseed.CheckURL}, &m.NoWebSeed}, "web-seed", "`URL` of an HTTP mirror of the data (BEP 19), or none; repeatable")
 	fs.Var(&option.List{To: &m.Trackers, Arg: "URL", Check: checkTracker}, "tracker", "`URL` of a tracker, for other clients (seedbed contacts none); repeatable")
 	fs.Var(&option.List{To: &m.nodes, Arg: "HOST:PORT", Check: option.CheckAddr}, "node", "`HOST:PORT` of a DHT node that knows the swarm (BEP 5); repeatable")
 }
@@ -86,6 +90,9 @@ func (m *Flags) Options(a *app.App, format metainfo.Format) (node.ShareOptions, 
 	}
 	if _, err := parseDate(m.date); err != nil {
 		return node.ShareOptions{}, exit.Misuse(err)
+	}
+	if m.NoWebSeed && len(m.WebSeeds) > 0 {
+		return node.ShareOptions{}, exit.Misuse(errors.New("--web-seed none allows no other --web-seed"))
 	}
 	o := node.ShareOptions{
 		Format: format, PieceLength: int64(m.pieceLength), Private: m.private, Source: m.source,
@@ -101,6 +108,16 @@ func (m *Flags) Options(a *app.App, format metainfo.Format) (node.ShareOptions, 
 		o.Format = metainfo.Hybrid
 	}
 	return o, nil
+}
+
+// OfFiles returns the name of a flag that was given and that makes sense only for files on a disk, or "".
+func (m *Flags) OfFiles() string {
+	for _, name := range []string{"links", "unreadable", "changing", "no-attributes"} {
+		if m.set.Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // Describe sets the metadata outside the info dictionary from the flags.

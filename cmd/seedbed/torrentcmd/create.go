@@ -9,6 +9,7 @@ import (
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/view"
@@ -20,8 +21,8 @@ func Create(a *app.App) *cobra.Command {
 	var out string
 	var overwrite bool
 	cmd := &cobra.Command{
-		Use:   "create PATH",
-		Short: "Make a .torrent file of a file or folder",
+		Use:   "create PATH|s3://BUCKET/PREFIX",
+		Short: "Make a .torrent file of a file or folder, or of objects in a store",
 		Long: `Make a .torrent file and print its magnet link. The default is a v1 torrent, which
 every client opens. --hybrid adds the SHA-256 hashes of v2, for clients that verify
 them; Transmission 3 and aria2 cannot open hybrids. The same files
@@ -29,15 +30,24 @@ make the same infohash on every machine: only their names, their order by name, 
 content, and whether they are executable count.
 
 Links, hidden files and other unusual files are reported, and a flag decides how to
-handle them. The .torrent file itself is never part of the torrent.`,
+handle them. The .torrent file itself is never part of the torrent.
+
+With s3://BUCKET/PREFIX it hashes the objects below a prefix of an object store, or the
+one object of that name, without a copy on this machine. If everybody can read them, the
+torrent gets their URL as a web seed. Credentials, AWS_ENDPOINT_URL and AWS_REGION are
+those of the AWS tools.`,
 		Example: `  seedbed create holiday/
   seedbed create film.mkv -o - | ssh host 'cat > film.torrent'
-  seedbed create site/ --web-seed https://example.org/mirror/`,
+  seedbed create site/ --web-seed https://example.org/mirror/
+  seedbed create s3://bucket/films/metropolis`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := m.Options(a, making.DefaultFormat)
 			if err != nil {
 				return err
+			}
+			if objectstore.IsLocation(args[0]) {
+				return createObjects(cmd.Context(), a, args[0], &m, o, out, overwrite)
 			}
 			return create(cmd.Context(), a, args[0], &m, o, out, overwrite)
 		},
@@ -77,6 +87,11 @@ func create(ctx context.Context, a *app.App, path string, m *making.Flags, o nod
 	}
 	t := metainfo.Torrent{Info: made.Info, CreatedBy: "seedbed"}
 	m.Describe(&t)
+	return writeCreated(ctx, a, &t, file, out)
+}
+
+// writeCreated writes a torrent to a file, or to standard output if file is nil, and prints it.
+func writeCreated(ctx context.Context, a *app.App, t *metainfo.Torrent, file *output, out string) error {
 	if file == nil {
 		_, err := a.Stdout.Write(t.Append(nil))
 		return err
@@ -84,7 +99,7 @@ func create(ctx context.Context, a *app.App, path string, m *making.Flags, o nod
 	if err := file.write(ctx, t.Append(nil)); err != nil {
 		return err
 	}
-	return showCreated(a, &t, out)
+	return showCreated(a, t, out)
 }
 
 // showCreated prints the torrent that was written.

@@ -1,0 +1,102 @@
+package torrentcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/making"
+	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/netx"
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+	swarmcreate "seedbed/swarm/create"
+	"seedbed/swarm/s3store"
+)
+
+// createObjects makes a torrent of objects in a store and writes it to out. A public bucket becomes a web seed.
+func createObjects(ctx context.Context, a *app.App, location string, m *making.Flags, o node.ShareOptions, out string, overwrite bool) error {
+	at, err := objectstore.ParseLocation(location)
+	if err != nil {
+		return exit.Misuse(err)
+	}
+	if flag := m.OfFiles(); flag != "" {
+		return exit.Misuse(fmt.Errorf("--%s is for files on a disk, and %s is in an object store", flag, location))
+	}
+	store, err := openStore(at)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	var file *output
+	if out != "-" {
+		if out == "" {
+			out = path.Base(at.Bucket+"/"+at.Prefix) + ".torrent"
+		}
+		if file, err = openOutput(out, overwrite); err != nil {
+			return err
+		}
+		defer file.close()
+	}
+	info, err := hashObjects(ctx, a, store, o)
+	if err != nil {
+		return err
+	}
+	t := metainfo.Torrent{Info: info, CreatedBy: "seedbed"}
+	m.Describe(&t)
+	public := ""
+	if !m.NoWebSeed {
+		public = webSeedOf(ctx, a, store, info)
+	}
+	if public != "" {
+		t.WebSeeds = append(t.WebSeeds, public)
+	}
+	if err := writeCreated(ctx, a, &t, file, out); err != nil {
+		return err
+	}
+	if public != "" && file != nil && !a.JSON && !a.Quiet {
+		a.Say("%s  %s, because everybody can read it there; --web-seed none leaves it out", "web seed", report.Exact(public))
+	}
+	return nil
+}
+
+// hashObjects makes the torrent and shows the progress.
+func hashObjects(ctx context.Context, a *app.App, store *objectstore.Store, o node.ShareOptions) (*metainfo.Info, error) {
+	location := store.Location().String()
+	progress := report.NewHashBar(a.Output(), path.Base(location))
+	defer progress.Close()
+	info, err := s3store.Make(ctx, store, s3store.MakeOptions{
+		Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source,
+		Hidden: o.Rules.Hidden == swarmcreate.Keep, Names: o.Rules.Names, Progress: progress.Set, Warn: o.Warn,
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil, exit.Fail(exit.Unfinished, "", fmt.Errorf("stopped while hashing %s", location))
+	}
+	return info, err
+}
+
+// webSeedOf returns the URL of the objects if everybody can read them there, or "".
+func webSeedOf(ctx context.Context, a *app.App, store *objectstore.Store, info *metainfo.Info) string {
+	url, err := s3store.WebSeed(ctx, store, info)
+	if err != nil {
+		a.Warn(fmt.Errorf("%s is not added as a web seed: %w", store.Location(), err))
+	}
+	return url
+}
+
+// openStore opens the object store that the environment names.
+func openStore(at objectstore.Location) (*objectstore.Store, error) {
+	c := objectstore.Config{At: at, Dial: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+		return netx.Outbound{}.DialHost(ctx, network, hostPort, nil)
+	}}
+	s, err := objectstore.Open(c.Environment())
+	if err != nil {
+		return nil, exit.Misuse(err)
+	}
+	return s, nil
+}
