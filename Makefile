@@ -52,7 +52,7 @@ bench: ## run the benchmarks whose names match BENCH (all), with allocations
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 # Batteries are tests that inject faults many times (docs/testing.md). They log their results, which go test prints only with -v.
-BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./node/follow ./cmd/seedbed ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
+BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./node/publish ./node/follow ./cmd/seedbed ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
 
 battery: peers ## test with injected faults and hostile peers, small counts, and print the results
 	@bash -o pipefail -c "$(BATTERY)"

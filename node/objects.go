@@ -69,3 +69,6 @@ func (t *Torrent) StoreUsage() StoreUsage {
 	}
 	return StoreUsage{s.Usage.Requests.Load(), s.Usage.Read.Load()}
 }
+
+// Objects returns the object store of the node, or nil.
+func (n *Node) Objects() *Objects { return n.cfg.Objects }

@@ -33,6 +33,7 @@ type Fault struct {
 	Flip        bool          // a bit of the body is wrong
 	IgnoreRange bool          // the whole object is sent
 	IgnoreMatch bool          // conditions are not looked at
+	Lost        bool          // the request is done after Delay, even if the client has given up, and its answer is lost
 }
 
 // A Store is an object store in memory.
@@ -183,6 +184,9 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault != nil {
 		f = fault(r)
 	}
+	if f.Lost {
+		s.lose(r, f.Delay)
+	}
 	if f.Delay > 0 {
 		select {
 		case <-time.After(f.Delay):
@@ -205,7 +209,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("If-Match")
 		r.Header.Del("If-None-Match")
 	}
-	if f.CutAfter == 0 && !f.Flip {
+	if f.CutAfter == 0 && !f.Flip || r.Method == http.MethodHead { // no body
 		s.fake.ServeHTTP(w, r)
 		return
 	}
@@ -226,6 +230,18 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	_, _ = w.Write(body)
+}
+
+// lose does what a request asks for after a delay, and closes the connection.
+func (s *Store) lose(r *http.Request, delay time.Duration) {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		time.Sleep(delay)
+		again := r.Clone(context.WithoutCancel(r.Context()))
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		s.fake.ServeHTTP(&recorder{header: http.Header{}}, again)
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // recorder keeps an answer.

@@ -68,7 +68,7 @@ func TestAManifestIsKeptIfSeedingFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		spec.MaxPeers = -1 // the node refuses it
-		if err := p.publish(t.Context(), content{spec: spec, fresh: true}); err == nil || newest(p).Seq != 2 {
+		if err := p.publish(t.Context(), &content{spec: spec, fresh: true}); err == nil || newest(p).Seq != 2 {
 			t.Fatalf("version %d is newest: %v", newest(p).Seq, err)
 		}
 		if _, err := os.Stat(p.manifestPath(t, made.Info)); err != nil {

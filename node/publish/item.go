@@ -21,9 +21,9 @@ const (
 	lookTimeout = 30 * time.Second
 )
 
-// sign creates the version after seq, signs its item and records it. The item of the owner of a
+// sign creates the version after seq, signs its item and records it: first in the object store, if there is one. The item of the owner of a
 // delegated publication repeats the statement d; it is nil otherwise.
-func (p *Publication) sign(torrent *metainfo.Torrent, seq int64, d *mutable.Delegation) (dht.Item, error) {
+func (p *Publication) sign(ctx context.Context, torrent *metainfo.Torrent, seq int64, d *mutable.Delegation) (dht.Item, error) {
 	if seq == math.MaxInt64 {
 		return dht.Item{}, node.NewFault(node.FaultConflict, errors.New("the newest version already has the highest possible number, so no further version is possible"),
 			"publish under another key or salt")
@@ -46,10 +46,14 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64, d *mutable.Dele
 	if err != nil {
 		return dht.Item{}, err
 	}
-	versions, err := p.folder.add(Version{
+	version := Version{
 		Seq: i.Seq, InfoHash: info.Hash.String(), InfoHashV2: hexV2(info), Name: p.facts.name, Size: p.facts.size, Files: p.facts.files,
 		Time: now, Value: i.Value, Sig: i.Sig[:],
-	}, torrent)
+	}
+	if err := p.take(ctx, &version); err != nil {
+		return dht.Item{}, err
+	}
+	versions, err := p.folder.add(version, torrent)
 	if err != nil {
 		return dht.Item{}, err
 	}
@@ -104,9 +108,26 @@ func (p *Publication) reportHolders(stored, nodes int) {
 	p.publisher.node.Emit(e)
 }
 
-// reportForeign reports whether another machine published an item, and emits a warning the
-// first time.
+// reportForeign reports whether another machine published an item. The first time, it emits a warning, unless that
+// has happened through the object store.
 func (p *Publication) reportForeign(i *dht.Item) bool {
+	if p.publisher.fence == nil {
+		return p.warnForeign(i)
+	}
+	p.mu.Lock()
+	foreign := p.isForeign(i)
+	mustAsk := foreign && !p.ended && !p.seen.isAsking && p.seen.foreign != i.Seq
+	p.seen.isAsking = p.seen.isAsking || mustAsk
+	p.mu.Unlock()
+	if mustAsk {
+		item := *i
+		p.publisher.wg.Go(func() { p.lookInStore(item) })
+	}
+	return foreign
+}
+
+// warnForeign reports whether another machine published an item, and emits a warning the first time.
+func (p *Publication) warnForeign(i *dht.Item) bool {
 	p.mu.Lock()
 	foreign := p.isForeign(i)
 	mustReport := foreign && !p.ended && p.seen.foreign != i.Seq

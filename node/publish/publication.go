@@ -39,6 +39,8 @@ type Publication struct {
 	target        id.ID              // of the item
 	secret        sealed.Secret      // of a private publication
 	facts         facts              // of the files of the version that is being made
+	isResumed     bool               // the version that is being made is that of the recorded path
+	shared        shared             // the record in the object store
 	stopKeeping   func()
 	stopStatement func() // of a delegated publication; nil before the first version
 
@@ -74,6 +76,7 @@ type seen struct {
 	foreign  int64 // sequence number of the reported item of another machine
 	reported bool  // the number of nodes that store the item was reported, even if it was 0
 	held     bool  // at least one node stores the newest item
+	isAsking bool  // lookInStore runs
 }
 
 // Link returns the permanent link that followers open.
@@ -240,15 +243,15 @@ func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, 
 	if err != nil {
 		return false, err
 	}
-	c := content{spec: spec, fresh: !r.last().isTorrent(made.Info), overrule: overrule}
-	if err := p.publish(ctx, c); err != nil {
+	c := content{spec: spec, fresh: !r.last().isTorrent(made.Info), overrule: overrule, isResumed: p.isResumed}
+	if err := p.publish(ctx, &c); err != nil {
 		return false, err
 	}
 	p.fingerprint = made.Fingerprint
 	if err := p.folder.saveStamps(made); err != nil {
 		p.warn(fmt.Errorf("cannot save the size and time of the files, so all of them are hashed again next time: %w", err))
 	}
-	return c.fresh, nil
+	return c.fresh && !c.isOutdated, nil
 }
 
 // make makes a torrent of the path. It hashes only the files that have changed.
@@ -280,7 +283,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 	if err != nil {
 		fingerprint = create.Fingerprint{} // the path cannot be read
 	}
-	c := content{fresh: !r.last().isTorrent(torrent.Info), overrule: overrule, isRollback: true}
+	c := content{fresh: !r.last().isTorrent(torrent.Info), overrule: overrule, isRollback: true, isResumed: p.isResumed}
 	made, spec, err := p.make(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -294,7 +297,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 			fmt.Errorf("%s no longer contains version %d", r.Path, seq), "its data is downloaded from followers that have it, into "+c.data)})
 	}
 	p.facts = r.factsOf(seq)
-	if err := p.publish(ctx, c); err != nil {
+	if err := p.publish(ctx, &c); err != nil {
 		return err
 	}
 	p.fingerprint = fingerprint
@@ -322,14 +325,18 @@ type content struct {
 	fresh      bool   // the newest version has other content
 	isRollback bool
 	overrule   bool
+	isResumed  bool // the user has not asked for it now
+	// isOutdated says that another publisher has published a newer version through the object store, and that the
+	// content has not changed since it was published from here.
+	isOutdated bool
 }
 
 // publish seeds a version, puts its item if it is new, and republishes the item from then
 // on.
-func (p *Publication) publish(ctx context.Context, c content) error {
+func (p *Publication) publish(ctx context.Context, c *content) error {
 	r := &p.folder.file
 	was := p.setRolledBack(c.isRollback) // saved together with the new version
-	item, fresh, cas, err := p.item(ctx, c.spec.Torrent, c.fresh, c.overrule)
+	item, fresh, cas, err := p.item(ctx, c)
 	if err != nil {
 		p.setRolledBack(was)
 		return err
@@ -339,7 +346,7 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	}
 	old := p.torrent.Load()
 	p.pushes.SetTorrents(infohashes(old, c.spec.Torrent.Info)...)
-	wasShared, err := p.seed(ctx, c)
+	wasShared, err := p.seed(ctx, *c)
 	if err != nil {
 		p.pushes.SetTorrents(infohashes(p.torrent.Load(), nil)...)
 		return err
@@ -350,13 +357,7 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	p.outcome = Outcome{Link: p.link(), KeepLink: p.keepLink(), Seq: item.Seq, InfoHash: p.Torrent().InfoHash(), IsUnchanged: !fresh, WasShared: wasShared}
 	p.seen.reported, p.seen.held = false, false
 	p.mu.Unlock()
-	justPut := fresh && p.put(ctx, item, cas)
-	if p.stopKeeping != nil {
-		p.stopKeeping()
-		p.stopStatement()
-	}
-	p.stopStatement = p.keepStatement()
-	p.stopKeeping = p.publisher.items.Keep(item, justPut, p.republished)
+	p.keep(item, fresh && p.put(ctx, item, cas))
 	p.publisher.wg.Go(p.shareEarlier)
 	return p.folder.save(r)
 }
@@ -428,30 +429,71 @@ func (p *Publication) forgetEarlier() {
 	}
 }
 
-// item returns the item for a torrent. If the torrent is not the newest version, item signs
+// item returns the item for the content. If the content is not the newest version, item signs
 // a new one with the next number and records it; otherwise it returns the newest item. cas
 // is the sequence number of the item in the DHT, or nil.
-func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh, overrule bool) (_ dht.Item, isFresh bool, cas *int64, err error) {
-	last := p.folder.file.last()
-	newest, err := p.lookup(ctx, fresh)
+func (p *Publication) item(ctx context.Context, c *content) (_ dht.Item, isFresh bool, cas *int64, err error) {
+	if err := p.catchUp(ctx, c); err != nil {
+		return dht.Item{}, false, nil, err
+	}
+	newest, err := p.lookup(ctx, c.fresh)
 	if err != nil {
 		return dht.Item{}, false, nil, err
 	}
+	if p.isOthers(&newest) { // perhaps since then, through the object store
+		if err := p.catchUp(ctx, c); err != nil {
+			return dht.Item{}, false, nil, err
+		}
+	}
 	foreign := p.isOthers(&newest)
-	if foreign && !overrule {
+	if foreign && !c.overrule {
 		return dht.Item{}, false, nil, p.othersConflict(&newest)
 	}
-	if !fresh && !foreign {
-		i, err := p.folder.file.item(last)
-		return i, false, nil, err
+	return p.decide(ctx, c, &newest, foreign)
+}
+
+// decide is item after the lookup. foreign says that newest was not published from here.
+func (p *Publication) decide(ctx context.Context, c *content, newest *found, foreign bool) (_ dht.Item, isFresh bool, cas *int64, err error) {
+	for isFirst := true; ; isFirst = false {
+		if c.isOutdated {
+			p.outdated()
+		}
+		if (!c.fresh || c.isOutdated) && !foreign {
+			i, err := p.newestItem(c)
+			return i, false, nil, err
+		}
+		i, cas, err := p.next(ctx, c.spec.Torrent, newest)
+		if !errors.Is(err, errOvertaken) {
+			if !isFirst {
+				cas = nil // nodes may have that of the other publisher
+			}
+			return i, true, cas, err
+		}
+		if err := p.catchUp(ctx, c); err != nil {
+			return dht.Item{}, false, nil, err
+		}
 	}
+}
+
+// newestItem returns the item of the newest version on record, which the content is unless that is outdated.
+func (p *Publication) newestItem(c *content) (dht.Item, error) {
+	if !c.isOutdated {
+		if err := p.folder.keepTorrent(c.spec.Torrent); err != nil {
+			return dht.Item{}, err
+		}
+	}
+	return p.folder.file.item(p.folder.file.last())
+}
+
+// next signs the item of a torrent as the version after all that are known, and records it. cas is as for item.
+func (p *Publication) next(ctx context.Context, torrent *metainfo.Torrent, newest *found) (_ dht.Item, cas *int64, err error) {
 	seq := max(newest.Number, newest.after)
-	if last != nil {
+	if last := p.folder.file.last(); last != nil {
 		seq = max(seq, last.Seq)
 	}
 	if newest.own != nil {
 		seq, cas = max(seq, newest.own.Seq), &newest.own.Seq
 	}
-	i, err := p.sign(torrent, seq, newest.carried())
-	return i, true, cas, err
+	i, err := p.sign(ctx, torrent, seq, newest.carried())
+	return i, cas, err
 }

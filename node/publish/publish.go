@@ -10,8 +10,9 @@
 // resumes it after a restart, and Config.Rollback publishes an earlier version again.
 // Another process can ask the publishing process for a rollback (request.go).
 //
-// Only one machine at a time should publish under a key. An item that another machine
-// signed with the same key is reported as a node.Fault of the kind node.FaultConflict.
+// Several machines can publish under a key if their nodes have the same object store (fence.go). Otherwise only one
+// machine at a time should. An item that another machine signed with the same key, past the object store, is
+// reported as a node.Fault of the kind node.FaultConflict.
 // Events are emitted by the node: node.PublishedItem for each version that was put, and
 // node.Warning for problems.
 package publish
@@ -111,6 +112,7 @@ type Publisher struct {
 	wg     sync.WaitGroup
 
 	torrents torrents
+	fence    *fence // nil if the node has no object store
 
 	mu   sync.Mutex
 	open map[id.ID]*Publication // by place; nil when the publisher is closed
@@ -126,6 +128,9 @@ func New(n *node.Node) (*Publisher, error) {
 		return nil, err
 	}
 	p := &Publisher{node: n, items: items, open: map[id.ID]*Publication{}}
+	if p.fence, err = newFence(n); err != nil {
+		return nil, err
+	}
 	p.ctx, p.cancel = context.WithCancel(n.Context())
 	p.torrents.init(n, p.ctx)
 	p.wg.Go(p.serveRequests)
@@ -154,6 +159,7 @@ func (p *Publisher) end() {
 	}
 	p.wg.Wait()
 	p.torrents.wait()
+	p.fence.close()
 }
 
 // within returns a context that ends with ctx or with the publisher.
@@ -210,12 +216,13 @@ func (p *Publication) apply(ctx context.Context, cfg *Config) (err error) {
 	if err := p.configure(cfg); err != nil {
 		return err
 	}
-	defer func() { p.options.Progress = nil }()
+	defer func() { p.options.Progress, p.isResumed = nil, false }()
+	p.isResumed = cfg.Path == "" && cfg.Options == nil
 	r := &p.folder.file
 	switch {
 	case cfg.Rollback != 0:
 		return p.rollback(ctx, cfg.Rollback, cfg.Overrule)
-	case cfg.Path == "" && r.RolledBack && r.last() != nil:
+	case cfg.Path == "" && r.RolledBack && r.last() != nil && !r.last().Other:
 		return p.rollback(ctx, r.last().Seq, cfg.Overrule) // keep the rollback until the user publishes the path again
 	}
 	_, err = p.update(ctx, cfg.Overrule)

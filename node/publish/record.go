@@ -49,6 +49,8 @@ type Version struct {
 	Time       time.Time `json:"time"` // when it was signed
 	Value      []byte    `json:"value"`
 	Sig        []byte    `json:"sig"`
+	// Other says that another publisher has published it, through the object store.
+	Other bool `json:"other,omitempty"`
 }
 
 // isTorrent reports whether the version is the torrent with this info dictionary.
@@ -240,7 +242,7 @@ func (f *folder) dropData(inUse func(infohash id.ID) bool) error {
 // add saves the record with a new version, and the version's torrent. It returns the
 // resulting versions, which the caller stores in file.
 func (f *folder) add(v Version, torrent *metainfo.Torrent) ([]Version, error) {
-	if err := statefile.WriteSync(f.torrentPath(v.Seq), torrent.Append(nil)); err != nil {
+	if err := f.writeTorrent(v.Seq, torrent); err != nil {
 		return nil, err
 	}
 	next := f.file
@@ -254,6 +256,19 @@ func (f *folder) add(v Version, torrent *metainfo.Torrent) ([]Version, error) {
 		os.Remove(f.torrentPath(v.Seq))
 	}
 	return next.Versions, nil
+}
+
+func (f *folder) writeTorrent(seq int64, torrent *metainfo.Torrent) error {
+	return statefile.WriteSync(f.torrentPath(seq), torrent.Append(nil))
+}
+
+// keepTorrent stores the torrent of the newest version, which another publisher may have made.
+func (f *folder) keepTorrent(torrent *metainfo.Torrent) error {
+	v := f.file.last()
+	if !v.Other || f.torrent(v) != nil {
+		return nil
+	}
+	return f.writeTorrent(v.Seq, torrent)
 }
 
 // save writes a record if it differs from the one on disk.
@@ -289,20 +304,21 @@ type stamps struct {
 	Stamps   []create.Stamp `json:"stamps"`
 }
 
-// before returns the newest version with the stamps of its files, so that only changed files
+// before returns the version that was made last with the stamps of its files, so that only changed files
 // are hashed. It returns nil if there are no stamps.
 func (f *folder) before() *create.Made {
-	v := f.file.last()
-	if v == nil {
-		return nil
-	}
-	t := f.torrent(v)
-	if t == nil {
-		return nil
-	}
 	b, err := statefile.Read(filepath.Join(f.path, "stamps"))
 	var s stamps
-	if err != nil || json.Unmarshal(b, &s) != nil || s.Path != f.file.Path || s.InfoHash != v.InfoHash || len(s.Stamps) != len(t.Info.Files) {
+	if err != nil || json.Unmarshal(b, &s) != nil || s.Path != f.file.Path {
+		return nil
+	}
+	// Not always the newest: another publisher may have published since then.
+	at := slices.IndexFunc(f.file.Versions, func(v Version) bool { return v.InfoHash == s.InfoHash && f.torrent(&v) != nil })
+	if at < 0 {
+		return nil
+	}
+	t := f.torrent(&f.file.Versions[at])
+	if t == nil || len(s.Stamps) != len(t.Info.Files) {
 		return nil
 	}
 	return &create.Made{Info: t.Info, Stamps: s.Stamps}

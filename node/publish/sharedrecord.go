@@ -1,0 +1,133 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"seedbed/dht"
+	"seedbed/dht/krpc"
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+)
+
+// Publishers whose nodes share an object store have a record of each publication in it:
+//
+//	.seedbed/publications/TARGET  the newest versions with their signed items
+//
+// TARGET is that of the item. A version is in the record before its item is put (fence.go). Everything in it is
+// signed, so nobody who can write to the store can make up a version.
+
+// publicationsPrefix begins the names of these objects.
+const publicationsPrefix = ".seedbed/publications/"
+
+const (
+	// maxShared is the maximum number of versions in a record of the store. The oldest are dropped.
+	maxShared = 64
+	// maxSharedSize limits the size of a record in bytes. A version takes less than 2,500.
+	maxSharedSize = 256 << 10
+	// maxSharedText limits the names of a record in bytes.
+	maxSharedText = 255
+	sharedFormat  = 1
+)
+
+// sharedRecord is the content of a record in the store.
+type sharedRecord struct {
+	Format   int             `json:"format"`
+	Key      string          `json:"key"` // public, in hex; signs the items
+	Salt     []byte          `json:"salt,omitempty"`
+	Versions []sharedVersion `json:"versions"` // ascending, at least one
+}
+
+// sharedVersion is a version in a record of the store.
+type sharedVersion struct {
+	Seq   int64     `json:"seq"`
+	Value []byte    `json:"value"`
+	Sig   []byte    `json:"sig"`
+	Time  time.Time `json:"time"`
+	By    string    `json:"by"` // the publisher; see publisherID
+	// The rest is not set for a private publication.
+	Name  string `json:"name,omitempty"`
+	Size  int64  `json:"size,omitempty"`
+	Files int    `json:"files,omitempty"`
+}
+
+// parseShared parses the record of a target. It verifies all signatures.
+func parseShared(b []byte, target id.ID) (*sharedRecord, error) {
+	if len(b) > maxSharedSize {
+		return nil, fmt.Errorf("it has %d bytes, and a record has at most %d", len(b), maxSharedSize)
+	}
+	r := new(sharedRecord)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, err
+	}
+	key, err := id.ParseHex32(r.Key)
+	switch {
+	case r.Format != sharedFormat:
+		return nil, fmt.Errorf("it has the format %d, but this program reads %d", r.Format, sharedFormat)
+	case err != nil:
+		return nil, err
+	case len(r.Salt) > krpc.MaxSalt || dht.ItemTarget(key, r.Salt) != target:
+		return nil, errors.New("it belongs to another publication")
+	case len(r.Versions) == 0 || len(r.Versions) > maxShared:
+		return nil, fmt.Errorf("it has %d versions, and a record has 1 to %d", len(r.Versions), maxShared)
+	}
+	last := int64(0)
+	for i := range r.Versions {
+		v := &r.Versions[i]
+		if v.Seq <= last {
+			return nil, errors.New("its versions are not in order")
+		}
+		last = v.Seq
+		if err := v.check(key, r.Salt); err != nil {
+			return nil, fmt.Errorf("version %d: %w", v.Seq, err)
+		}
+	}
+	return r, nil
+}
+
+// check returns an error if a version is not signed with the key, or is not in form.
+func (v *sharedVersion) check(key id.ID32, salt []byte) error {
+	if len(v.By) > maxSharedText || len(v.Name) > maxSharedText || !utf8.ValidString(v.Name) || v.Size < 0 || v.Files < 0 {
+		return errors.New("it is damaged")
+	}
+	if len(v.Value) > krpc.MaxValue {
+		return fmt.Errorf("its value has %d bytes, and BEP 44 allows %d", len(v.Value), krpc.MaxValue)
+	}
+	if _, err := bencode.ParseStrict(v.Value, bencode.Limits{Depth: 32}); err != nil {
+		return err
+	}
+	i := dht.Item{Value: v.Value, Mutable: true, Key: key, Salt: salt, Seq: v.Seq}
+	if copy(i.Sig[:], v.Sig) != len(i.Sig) || len(v.Sig) != len(i.Sig) || !i.IsSigned() {
+		return errors.New("its signature is wrong")
+	}
+	return nil
+}
+
+// encode returns the content of the object.
+func (r *sharedRecord) encode() ([]byte, error) { return json.Marshal(r) }
+
+// newest returns the newest version, or nil if there is none.
+func (r *sharedRecord) newest() *sharedVersion {
+	if r == nil || len(r.Versions) == 0 {
+		return nil
+	}
+	return &r.Versions[len(r.Versions)-1]
+}
+
+// has reports whether a version is in the record.
+func (r *sharedRecord) has(v *sharedVersion) bool {
+	return r != nil && slices.ContainsFunc(r.Versions, func(x sharedVersion) bool { return x.Seq == v.Seq && bytes.Equal(x.Value, v.Value) })
+}
+
+// with returns the record with one more version, the newest.
+func (r *sharedRecord) with(v sharedVersion) *sharedRecord {
+	next := *r
+	next.Versions = append(slices.Clone(r.Versions), v)
+	next.Versions = next.Versions[max(len(next.Versions)-maxShared, 0):]
+	return &next
+}
