@@ -106,17 +106,24 @@ func kindOf(err error) Kind {
 		return Changed
 	case "NotImplemented", "MethodNotAllowed":
 		return Unsupported
+	case "RequestTimeout", "IncompleteBody", "BadDigest", "OperationAborted", "SlowDown":
+		return Unavailable
 	case "RequestTimeTooSkewed", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken":
 		return Denied
 	}
 	switch r.StatusCode {
 	case http.StatusNotFound:
 		return NotFound
-	case http.StatusPreconditionFailed, http.StatusConflict:
+	case http.StatusPreconditionFailed, http.StatusConflict, http.StatusRequestedRangeNotSatisfiable:
 		return Changed
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return Denied
 	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
+		return Unsupported
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return Unavailable
+	}
+	if r.StatusCode/100 == 4 { // it would be refused again
 		return Unsupported
 	}
 	return Unavailable

@@ -170,7 +170,7 @@ func TestUploads(t *testing.T) {
 	whole := bytes.Repeat([]byte("x"), objectstore.MinPart+10)
 	var parts []objectstore.Part
 	for i, b := range [][]byte{whole[:objectstore.MinPart], whole[objectstore.MinPart:]} {
-		p, err := u.Write(t.Context(), i+1, b)
+		p, err := u.Write(t.Context(), i+1, bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,12 +1,12 @@
 package objectstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"time"
@@ -52,15 +52,22 @@ func (s *Store) Begin(ctx context.Context, name, contentType string) (*Upload, e
 // Resume continues an upload of an earlier run.
 func (s *Store) Resume(name, id string) *Upload { return &Upload{s, name, id} }
 
-// Write writes a part. The store compares its MD5 with that of what has arrived.
-func (u *Upload) Write(ctx context.Context, number int, data []byte) (Part, error) {
+// Write writes a part, which it reads twice: for its MD5, and then for the store, which compares it with that of what has arrived.
+func (u *Upload) Write(ctx context.Context, number int, data io.ReaderAt, size int64) (Part, error) {
+	sum, err := MD5(data, size)
+	if err != nil {
+		return Part{}, err
+	}
 	ctx, watch := watched(ctx)
 	defer watch.stop()
-	p := Part{Number: number, Size: int64(len(data)), MD5: md5.Sum(data)}
+	p := Part{Number: number, Size: size, MD5: sum}
+	r := &watchedReader{r: io.NewSectionReader(data, 0, size), watch: watch}
 	u.s.counts.puts.Add(1)
-	got, err := u.s.core.PutObjectPart(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, number,
-		&watchedReader{bytes.NewReader(data), watch}, p.Size,
+	got, err := u.s.core.PutObjectPart(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, number, r, size,
 		minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(p.MD5[:]), DisableContentSha256: true}) // the MD5 is signed, and does for it
+	if r.err != nil {
+		return Part{}, r.err
+	}
 	if err != nil {
 		return Part{}, u.s.fail(ctx, "write", u.Name, err)
 	}
@@ -71,15 +78,27 @@ func (u *Upload) Write(ctx context.Context, number int, data []byte) (Part, erro
 	return p, nil
 }
 
+// MD5 returns the MD5 of the first size bytes of data.
+func MD5(data io.ReaderAt, size int64) (sum [md5.Size]byte, err error) {
+	h := md5.New()
+	_, err = io.Copy(h, io.NewSectionReader(data, 0, size))
+	return [md5.Size]byte(h.Sum(nil)), err
+}
+
 // watchedReader tells a watch that the store takes data.
 type watchedReader struct {
-	*bytes.Reader
+	r     io.Reader
 	watch *watch
+	err   error // why the data could not be read
 }
 
 func (r *watchedReader) Read(b []byte) (int, error) {
 	r.watch.progress()
-	return r.Reader.Read(b)
+	n, err := r.r.Read(b)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // Parts returns the parts that the store has.

@@ -61,6 +61,14 @@ func New(t testing.TB) *Store {
 	}
 	server := &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	var running sync.WaitGroup
+	server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			running.Add(1)
+		case http.StateClosed:
+			running.Done()
+		}
+	}
 	running.Go(func() { _ = server.Serve(listener{s}) })
 	t.Cleanup(func() {
 		close(s.ended)
@@ -145,6 +153,14 @@ func (s *Store) Get(name string) []byte {
 		s.t.Fatal(err)
 	}
 	return b
+}
+
+// Remove removes an object, past all faults.
+func (s *Store) Remove(name string) {
+	s.t.Helper()
+	if _, err := s.backend.DeleteObject(Bucket, name); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // SetFault sets what goes wrong from now on; nil is nothing. It is called for each request, also concurrently.

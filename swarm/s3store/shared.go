@@ -13,6 +13,8 @@ const (
 	fetchesAtOnce = 16
 	// fetchesOfOne is how many of them one torrent may have, so that the others are served too.
 	fetchesOfOne = 8
+	// uploadsAtOnce is how many files the torrents of a node upload at a time.
+	uploadsAtOnce = 16
 	// retryFirst and retryLongest bound the pause after a store has failed.
 	retryFirst   = 500 * time.Millisecond
 	retryLongest = 5 * time.Second
@@ -25,6 +27,7 @@ type Shared struct {
 	Cache *Cache
 
 	places  chan struct{} // one for each fetch in progress
+	uploads chan struct{} // one for each file that is being uploaded
 	buffers sync.Pool
 
 	hits, misses atomic.Int64 // wanted ranges that were in the cache, or not
@@ -32,7 +35,7 @@ type Shared struct {
 
 // NewShared returns what the torrents of a node share.
 func NewShared(c *Cache) *Shared {
-	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce)}
+	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce), uploads: make(chan struct{}, uploadsAtOnce)}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	return s
 }
@@ -44,16 +47,23 @@ const bufferSize = 128 << 10
 func (s *Shared) Counts() (hits, misses int64) { return s.hits.Load(), s.misses.Load() }
 
 // begin waits for a place for a fetch.
-func (s *Shared) begin(ctx context.Context) error {
+func (s *Shared) begin(ctx context.Context) error { return acquire(ctx, s.places) }
+
+func (s *Shared) end() { <-s.places }
+
+// beginUpload waits for a place for an upload.
+func (s *Shared) beginUpload(ctx context.Context) error { return acquire(ctx, s.uploads) }
+
+func (s *Shared) endUpload() { <-s.uploads }
+
+func acquire(ctx context.Context, places chan struct{}) error {
 	select {
-	case s.places <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
-
-func (s *Shared) end() { <-s.places }
 
 // pause waits before the next attempt. It returns false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {

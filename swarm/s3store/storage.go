@@ -59,6 +59,19 @@ var ErrUnknownHashes = errors.New("the hashes of the pieces are not known")
 
 // Open opens the objects of a torrent. If the store does not work, the objects are looked for later.
 func Open(ctx context.Context, o Options) (*Storage, error) {
+	s, err := newStorage(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.survey(ctx); err != nil && objectstore.KindOf(err) != objectstore.Unavailable {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStorage returns a Storage that knows nothing about its objects.
+func newStorage(o Options) (*Storage, error) {
 	if o.Info.LacksLayers() {
 		return nil, ErrUnknownHashes
 	}
@@ -72,10 +85,6 @@ func Open(ctx context.Context, o Options) (*Storage, error) {
 	s.number = c.number(o.Hash)
 	c.unlock()
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	if err := s.survey(ctx); err != nil && objectstore.KindOf(err) != objectstore.Unavailable {
-		s.stop()
-		return nil, err
-	}
 	return s, nil
 }
 

@@ -1,0 +1,99 @@
+package s3store
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// uploadLog remembers the uploads of a torrent over restarts, as lines of a file. A line that was lost or cut costs an
+// upload, or a comparison with the object.
+//
+//	open FILE "ID"    the upload of a file has begun
+//	done FILE ""      the store has the object
+//	lost FILE ""      the object is not as it was written
+type uploadLog struct {
+	mu   sync.Mutex
+	file *os.File
+	open map[int]string // by file: the id of its upload
+	done map[int]bool   // files whose objects are complete
+}
+
+// openUploadLog opens the log in a folder, which is created.
+func openUploadLog(dir string) (*uploadLog, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	l := &uploadLog{open: map[int]string{}, done: map[int]bool{}}
+	path := filepath.Join(dir, "uploads")
+	b, err := os.Open(path)
+	switch {
+	case err == nil:
+		for lines := bufio.NewScanner(b); lines.Scan(); {
+			var what, id string
+			var file int
+			if n, _ := fmt.Sscanf(lines.Text(), "%s %d %q", &what, &file, &id); n == 3 {
+				l.note(what, file, id)
+			}
+		}
+		_ = b.Close()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	l.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	return l, err
+}
+
+func (l *uploadLog) note(what string, file int, id string) {
+	delete(l.open, file)
+	delete(l.done, file)
+	switch what {
+	case "open":
+		l.open[file] = id
+	case "done":
+		l.done[file] = true
+	}
+}
+
+func (l *uploadLog) write(what string, file int, id string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(what, file, id)
+	_, err := fmt.Fprintf(l.file, "%s %d %q\n", what, file, id)
+	return err
+}
+
+func (l *uploadLog) began(file int, id string) error { return l.write("open", file, id) }
+func (l *uploadLog) finished(file int) error         { return l.write("done", file, "") }
+func (l *uploadLog) forget(file int) error           { return l.write("lost", file, "") }
+
+func (l *uploadLog) isDone(file int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done[file]
+}
+
+// openUpload returns the id of the upload of a file, or "".
+func (l *uploadLog) openUpload(file int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open[file]
+}
+
+// isOpen reports whether an upload is one of this log.
+func (l *uploadLog) isOpen(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, open := range l.open {
+		if open == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *uploadLog) close() error { return l.file.Close() }

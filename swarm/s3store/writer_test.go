@@ -1,0 +1,400 @@
+package s3store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/s3test"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
+)
+
+// A writerLab is a torrent that is downloaded into a store.
+type writerLab struct {
+	*lab
+	whole    []byte // of the torrent, with padding
+	objects  map[string][]byte
+	stage    string
+	warnings []string
+	stop     context.CancelFunc
+	*Writer
+}
+
+// newWriterLab makes a torrent of files of these sizes, and takes its objects out of the store.
+func newWriterLab(t *testing.T, format metainfo.Format, sizes ...int) *writerLab {
+	t.Helper()
+	w := &writerLab{lab: newLab(t, format, sizes...), objects: map[string][]byte{}, stage: filepath.Join(t.TempDir(), "stage")}
+	w.lab.open()
+	w.whole = make([]byte, 0, w.info.Length)
+	rest := w.data
+	for i := range w.info.Files {
+		f := &w.info.Files[i]
+		if f.Pad {
+			w.whole = append(w.whole, make([]byte, f.Length)...)
+			continue
+		}
+		w.whole = append(w.whole, rest[:f.Length]...)
+		w.objects["data/"+w.info.PathOf(i)] = rest[:f.Length]
+		rest = rest[f.Length:]
+	}
+	w.lab.close()
+	for name := range w.objects {
+		w.server.Remove(name)
+	}
+	return w
+}
+
+func (w *writerLab) open() {
+	w.t.Helper()
+	var err error
+	if w.cache, err = OpenCache(w.dir, MinCache, w.handles); err != nil {
+		w.t.Fatal(err)
+	}
+	dir := filepath.Join(w.stage, "data")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	local, err := storage.Open(storage.Options{Dir: dir, Info: w.info, Record: filepath.Join(w.stage, "resume"), Handles: w.handles})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(w.t.Context())
+	w.Writer, err = OpenWriter(ctx, WriterOptions{Options: Options{Info: w.info, Hash: id.ID{1}, Objects: w.server.OpenAt(w.at), Shared: NewShared(w.cache)},
+		Local: local, Dir: w.stage, Warn: func(err error) { w.warnings = append(w.warnings, err.Error()) }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *writerLab) close() {
+	w.t.Helper()
+	w.stop()
+	if err := errors.Join(w.Writer.Close(), w.cache.Close()); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// download writes pieces as they come from peers.
+func (w *writerLab) download(pieces ...int) {
+	w.t.Helper()
+	for _, p := range pieces {
+		off := int64(p) * w.info.PieceLength
+		if err := w.Writer.WriteAt(w.whole[off:min(off+w.info.PieceLength, w.info.Length)], off); err != nil {
+			w.t.Fatal(err)
+		}
+		w.MarkVerified(p)
+	}
+}
+
+// all returns all pieces in a random order.
+func (w *writerLab) all() []int { return rand.New(rand.NewPCG(1, 2)).Perm(w.info.NumPieces()) }
+
+// checkStore compares the objects in the store.
+func (w *writerLab) checkStore() {
+	w.t.Helper()
+	for name, want := range w.objects {
+		if got := w.server.Get(name); got == nil || !bytes.Equal(got, want) {
+			w.t.Errorf("%s: %d bytes, want %d", name, len(got), len(want))
+		}
+	}
+	if _, err := os.Stat(w.stage); !errors.Is(err, os.ErrNotExist) {
+		w.t.Errorf("the local data is still there: %v", err)
+	}
+}
+
+// checkReads reads everything as the swarm does.
+func (w *writerLab) checkReads(what string) {
+	w.t.Helper()
+	for off := int64(0); off < w.info.Length; off += 64 << 10 {
+		b := make([]byte, min(64<<10, w.info.Length-off))
+		for {
+			wait := make(chan error, 1)
+			if !w.Writer.Fetch(off, int64(len(b)), func(err error) { wait <- err }) {
+				if err := <-wait; err != nil {
+					w.t.Fatalf("%s: at %d: %v", what, off, err)
+				}
+				continue
+			}
+			err := w.Writer.ReadAt(b, off)
+			if errors.Is(err, storage.ErrNotLocal) {
+				continue
+			}
+			if err != nil || !bytes.Equal(b, w.whole[off:off+int64(len(b))]) {
+				w.t.Fatalf("%s: at %d: wrong data, or %v", what, off, err)
+			}
+			break
+		}
+	}
+}
+
+// count counts the requests that begin with a text.
+func (w *writerLab) count(begin string) (n int) {
+	for _, r := range w.server.Requests() {
+		if strings.HasPrefix(r, begin) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestDownloadsIntoAStore(t *testing.T) {
+	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
+		for name, sizes := range map[string][]int{"one": {20<<20 + 5}, "many": {1, 300_000, 9 << 20, 0, 5, 256 << 10, 256<<10 + 1}} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWriterLab(t, format, sizes...)
+				w.open()
+				defer w.close()
+				all := w.all()
+				w.download(all[1:]...)
+				synctest.Wait()
+				w.checkNothingIsPartial()
+				w.download(all[0])
+				if done, err := w.Complete(); done || err != nil {
+					t.Errorf("%v %s: complete before Finish: %v %v", format, name, done, err)
+				}
+				if err := w.Finish(); err != nil {
+					t.Fatal(err)
+				}
+				if done, err := w.Complete(); !done || err != nil {
+					t.Errorf("%v %s: complete: %v %v", format, name, done, err)
+				}
+				w.checkStore()
+				w.checkReads(fmt.Sprint(format, name))
+				if len(w.warnings) > 0 {
+					t.Errorf("%q", w.warnings)
+				}
+			})
+		}
+	}
+}
+
+// checkNothingIsPartial checks that every object in the store is whole.
+func (w *writerLab) checkNothingIsPartial() {
+	w.t.Helper()
+	for name, want := range w.objects {
+		if got := w.server.Get(name); got != nil && !bytes.Equal(got, want) {
+			w.t.Errorf("%s has %d of %d bytes", name, len(got), len(want))
+		}
+	}
+}
+
+// While the store is away the download goes on, is readable, and is uploaded when the store is back. This is reported once.
+func TestTheStoreIsAwayDuringADownload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 300_000, 9<<20, 300_000)
+		w.open()
+		defer w.close()
+		w.server.SetDown(true)
+		w.download(w.all()...)
+		time.AfterFunc(10*time.Minute, func() { w.server.SetDown(false) })
+		w.checkReads("without the store")
+		began := time.Now()
+		if err := w.Finish(); err != nil || time.Since(began) > 10*time.Minute+2*retryLongest {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		w.checkStore()
+		if len(w.warnings) != 1 {
+			t.Errorf("%q", w.warnings)
+		}
+	})
+}
+
+// Every fault at random.
+func TestUploadsToAStoreThatFailsAtRandom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V2, 1, 300_000, 40<<20, 0, 5, 256<<10, 256<<10+1)
+		w.open()
+		defer w.close()
+		var mu sync.Mutex
+		random := rand.New(rand.NewPCG(1, 2))
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			switch random.IntN(5) {
+			case 0:
+				return s3test.Fault{Status: 503}
+			case 1:
+				return s3test.Fault{Lost: true} // done, but nobody learns of it
+			case 2:
+				return s3test.Fault{Delay: time.Second}
+			}
+			return s3test.Fault{}
+		})
+		w.download(w.all()...)
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.server.SetFault(nil)
+		w.checkStore()
+		for u := range w.server.Open("").Uploads(t.Context(), "") {
+			t.Errorf("the upload of %s is left over", u.Name)
+		}
+	})
+}
+
+// A restart goes on with the parts that the store has.
+func TestUploadsGoOnAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 5, 52<<20)
+		w.open()
+		var mu sync.Mutex
+		parts := 0
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.URL.Query().Has("partNumber") {
+				if parts++; parts > 2 {
+					return s3test.Fault{Status: 503}
+				}
+			}
+			return s3test.Fault{}
+		})
+		w.download(w.all()...)
+		time.Sleep(20 * time.Second)
+		w.close()
+		w.server.SetFault(nil)
+		before := w.count("PUT")
+		w.open()
+		defer w.close()
+		if have := w.o.Local.Have(); have.Count() != w.info.NumPieces() {
+			t.Errorf("%d of %d pieces after the restart", have.Count(), w.info.NumPieces())
+		}
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.checkStore()
+		if n := w.count("PUT") - before; n != 4-2 {
+			t.Errorf("%d writes after 2 of 4 parts were there", n)
+		}
+	})
+}
+
+// An object with other content is never overwritten, one with the same content is taken.
+func TestObjectsThatAreThereAlready(t *testing.T) {
+	for _, conditions := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWriterLab(t, metainfo.V1, 300_000, 9<<20)
+			w.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{IgnoreMatch: !conditions} })
+			names := slices.Sorted(func(yield func(string) bool) {
+				for name := range w.objects {
+					if !yield(name) {
+						return
+					}
+				}
+			})
+			other := bytes.Clone(w.objects[names[1]])
+			other[len(other)-1] ^= 1
+			w.server.Put(names[0], w.objects[names[0]])
+			w.server.Put(names[1], other)
+			w.open()
+			defer w.close()
+			w.download(w.all()...)
+			err := w.Finish()
+			var e *storage.Error
+			if !errors.As(err, &e) || e.Kind != storage.Exists || !strings.Contains(err.Error(), "s3://bucket/"+names[1]) || len(w.warnings) != 1 {
+				t.Errorf("%v, warnings %q", err, w.warnings)
+			}
+			if !bytes.Equal(w.server.Get(names[1]), other) {
+				t.Error("the other object is overwritten")
+			}
+			w.checkReads("meanwhile")
+			w.server.Remove(names[1])
+			if _, err := w.Recheck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Finish(); err != nil {
+				t.Fatal(err)
+			}
+			w.checkStore()
+		})
+	}
+}
+
+// Uploads that nobody completes are aborted after a day, and those of a torrent that is removed at once.
+func TestOrphansAreAborted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 5, 20<<20)
+		store := w.server.Open("data")
+		begin := func(name string) {
+			if _, err := store.Begin(t.Context(), name, ""); err != nil {
+				t.Error(err)
+			}
+		}
+		uploads := func() (names []string) {
+			for u, err := range store.Uploads(t.Context(), "") {
+				if err != nil {
+					t.Error(err)
+				}
+				names = append(names, u.Name)
+			}
+			slices.Sort(names)
+			return names
+		}
+		begin("film/000")
+		begin("film/other")
+		time.Sleep(25 * time.Hour)
+		begin("film/001") // of another node, perhaps
+		w.open()
+		synctest.Wait()
+		if got := fmt.Sprint(uploads()); got != "[film/001 film/other]" {
+			t.Errorf("%s", got)
+		}
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			if r.URL.Query().Has("partNumber") {
+				return s3test.Fault{Status: 503}
+			}
+			return s3test.Fault{}
+		})
+		w.download(w.all()...)
+		synctest.Wait()
+		w.close()
+		w.server.SetFault(nil)
+		if n := len(uploads()); n != 3 {
+			t.Errorf("%d uploads: the lab is wrong", n)
+		}
+		if err := Abandon(t.Context(), store, w.info, w.stage); err != nil {
+			t.Error(err)
+		}
+		if got := fmt.Sprint(uploads()); got != "[film/001 film/other]" {
+			t.Errorf("after Abandon: %s", got)
+		}
+	})
+}
+
+// Stopping a torrent ends Finish, and everything else.
+func TestStoppingEndsFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 300_000)
+		w.open()
+		w.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Hang: true} })
+		w.download(w.all()...)
+		time.AfterFunc(time.Second, w.stop)
+		if err := w.Finish(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		w.close()
+	})
+}
+
+func TestTheSizeOfParts(t *testing.T) {
+	for _, size := range []int64{1, 5 << 20, 100 << 30, 160 << 30, 1 << 40, 5 << 40} {
+		per := partSizeFor(size)
+		if n := (size + per - 1) / per; n > 10_000 || per < 5<<20 {
+			t.Errorf("%d: %d parts of %d", size, n, per)
+		}
+	}
+}
