@@ -38,6 +38,18 @@ func (d *DHT) repliedSince(since time.Time) (n int) {
 	return n
 }
 
+// pingedSince returns the number of nodes in the table that were pinged since then, because they were silent.
+func (d *DHT) pingedSince(since time.Time) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, x := range d.families[0].table.Nodes() {
+		if x.Pinged >= d.now().Add(-time.Since(since)) {
+			n++
+		}
+	}
+	return n
+}
+
 // Every bootstrap host is dead or does not resolve, the name server does not answer,
 // and a third of the saved nodes is gone.
 func TestSavedNodesSufficeIfEveryHostIsDead(t *testing.T) {
@@ -87,6 +99,10 @@ func TestBackAfterTenMinutesOffline(t *testing.T) {
 				t.Fatal(s, err)
 			}
 			time.Sleep(time.Minute)
+		}
+		// A node that was pinged is not pinged again for a minute, so that it could not answer soon.
+		if n := d.pingedSince(time.Now().Add(-8 * time.Minute)); n > 0 {
+			t.Errorf("%d nodes of the table were pinged although the network was known to be away", n)
 		}
 		if n := d.Stats().V4.Nodes; n < before*3/4 {
 			t.Errorf("%d of %d nodes are left after ten minutes offline", n, before)

@@ -39,8 +39,10 @@ func (f *family) upkeep() {
 			f.join() // online again: find out which nodes are still alive
 			continue
 		}
-		f.pingQuestionable(now)
-		f.refresh(now)
+		if !offline { // pings and refreshes that get lost would delay the next ones, when the network is back
+			f.pingQuestionable(now)
+			f.refresh(now)
+		}
 		f.d.mu.Lock()
 		n := f.table.Len()
 		if n >= minNodes && !offline && now >= snapshot {
