@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"seedbed/node"
+	"seedbed/node/catalogue"
 	"seedbed/node/daemon/hook"
 	"seedbed/node/daemon/token"
 	"seedbed/node/keys"
@@ -66,6 +67,7 @@ type Daemon struct {
 	spaces       spaces
 	tokens       *token.Store
 	publications publications
+	catalogue    *catalogue.Catalogue // nil without an object store
 	names        *names.Names
 	visit        visit.Config // for DHT queries with sockets of their own
 	jobs         jobs
@@ -139,6 +141,9 @@ func (d *Daemon) restore(ctx context.Context) (err error) {
 	d.following.Go(d.runWatches)
 	d.following.Go(d.runFeeds)
 	d.following.Go(d.watchNames)
+	if err := d.openCatalogue(); err != nil {
+		return err
+	}
 	return d.openPublications()
 }
 
@@ -186,6 +191,9 @@ func (d *Daemon) Close(ctx context.Context) error {
 	if err == nil || ctx.Err() == nil { // otherwise a disk may hang
 		d.following.Wait()
 		d.jobs.wg.Wait()
+		if d.catalogue != nil {
+			err = errors.Join(err, d.catalogue.Close())
+		}
 		d.publications.watching.Wait()
 	}
 	d.hooks.Close()

@@ -1,0 +1,184 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/journal"
+	"seedbed/internal/objectstore"
+	"seedbed/node"
+)
+
+// Config configures Open.
+type Config struct {
+	// Node shares the torrents. It must have the object store (node.Config.Objects), and its session must be restored.
+	Node *node.Node
+	// Warn is told what goes wrong; nil: nobody.
+	Warn func(error)
+}
+
+// Catalogue shares the catalogue of an object store on one node.
+type Catalogue struct {
+	node  *node.Node
+	store *objectstore.Store
+	warn  func(error)
+	kept  *journal.Journal
+	ctx   context.Context
+	stop  context.CancelFunc
+	wake  chan struct{}
+	ended sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[id.ID]entry // by the keys of their names
+	ours    map[id.ID]int32 // the infohashes of the torrents that the catalogue has added; how many objects have each
+	round   uint32
+	status  Status
+	// isSuspicious says that the last complete listing lacked so many that they are kept for longer.
+	isSuspicious bool
+}
+
+// Status says what the catalogue is doing.
+type Status struct {
+	Listed   time.Time // when the last complete listing ended; the zero Time if there was none
+	Objects  int       // torrent files in the store, as far as they are known
+	Torrents int       // torrents of them that the node shares
+	Refused  int       // objects that are no torrents that can be shared
+	LeftOut  int       // objects that are left out because there are more than MaxTorrents
+	Absent   int       // objects that the last complete listing lacks, and whose torrents are still shared
+	Err      error     // why the last listing failed, or nil
+}
+
+// Open starts to share the catalogue of the node's object store. It reads the state directory, but does not wait for the
+// store. The catalogue ends with Close or with the node.
+func Open(cfg Config) (*Catalogue, error) {
+	o := cfg.Node.Objects()
+	if o == nil {
+		return nil, node.NewFault(node.FaultUsage, errors.New("a catalogue needs an object store"), "start with --store")
+	}
+	c := &Catalogue{node: cfg.Node, store: o.Store, warn: cfg.Warn, wake: make(chan struct{}, 1), entries: map[id.ID]entry{}, ours: map[id.ID]int32{}}
+	if c.warn == nil {
+		c.warn = func(error) {}
+	}
+	var err error
+	if c.kept, err = journal.Open(filepath.Join(cfg.Node.StateDir(), "catalogue")); err != nil {
+		return nil, fmt.Errorf("cannot read what is kept of the catalogue: %w", err)
+	}
+	c.restore()
+	c.ctx, c.stop = context.WithCancel(cfg.Node.Context())
+	c.ended.Go(c.run)
+	return c, nil
+}
+
+// Close ends the catalogue. Its torrents stay in the session.
+func (c *Catalogue) Close() error {
+	c.stop()
+	c.ended.Wait()
+	return c.kept.Close()
+}
+
+// Refresh lists the store soon, and not only after the interval.
+func (c *Catalogue) Refresh() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Status returns what the catalogue is doing.
+func (c *Catalogue) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
+}
+
+// restore reads what is kept. A damaged entry is loaded again.
+func (c *Catalogue) restore() {
+	for _, key := range c.kept.Keys() {
+		b, err := c.kept.Get(key)
+		if err != nil {
+			continue
+		}
+		if e, name, err := parseEntry(b); err == nil && keyOf(name) == key && len(c.entries) < MaxTorrents {
+			c.set(key, e)
+		}
+	}
+	c.count(absence{})
+}
+
+// set sets an entry, and counts the objects of its torrent. mu is held, unless nobody else has c.
+func (c *Catalogue) set(key id.ID, e entry) {
+	c.unset(key)
+	c.entries[key] = e
+	if e.kind == ours {
+		c.ours[e.infohash]++
+	}
+}
+
+// unset removes an entry. It returns the infohash of a torrent of the catalogue that no object has any more, or zero.
+func (c *Catalogue) unset(key id.ID) (gone id.ID) {
+	e, ok := c.entries[key]
+	if !ok {
+		return gone
+	}
+	delete(c.entries, key)
+	if e.kind != ours {
+		return gone
+	}
+	if c.ours[e.infohash]--; c.ours[e.infohash] == 0 {
+		delete(c.ours, e.infohash)
+		gone = e.infohash
+	}
+	return gone
+}
+
+// count updates the status. mu is held, unless nobody else has c.
+func (c *Catalogue) count(a absence) {
+	s := &c.status
+	s.Objects, s.Torrents, s.Refused, s.Absent = len(c.entries), len(c.ours), 0, a.absent
+	for _, e := range c.entries {
+		if e.kind == refused {
+			s.Refused++
+		}
+	}
+}
+
+// run lists the store again and again.
+func (c *Catalogue) run() {
+	for c.ctx.Err() == nil {
+		began := time.Now()
+		more, err := c.sync(c.ctx)
+		if c.ctx.Err() != nil {
+			return
+		}
+		c.mu.Lock()
+		isNew := err != nil && c.status.Err == nil
+		c.status.Err = err
+		c.mu.Unlock()
+		if isNew {
+			c.warn(fmt.Errorf("the catalogue in %s cannot be read, so that it stays as it is: %w", c.store.Location().Name(Prefix), err))
+		}
+		if more && err == nil {
+			continue
+		}
+		c.pause(max(Interval, listingShare*time.Since(began)))
+	}
+}
+
+// listingShare limits the listings of a slow store or a large catalogue to about 1/listingShare of all time.
+const listingShare = 4
+
+// pause waits for a time or for Refresh.
+func (c *Catalogue) pause(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.wake:
+	case <-c.ctx.Done():
+	}
+}

@@ -1,0 +1,372 @@
+package catalogue
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"seedbed/internal/bencode"
+	"seedbed/internal/filetest"
+	"seedbed/internal/id"
+	"seedbed/internal/nodetest"
+	"seedbed/internal/s3test"
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+	"seedbed/swarm/s3store"
+	"seedbed/swarm/storage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const ms = time.Millisecond
+
+// torrentOf returns the torrent of one file.
+func torrentOf(t testing.TB, name string, data []byte) *metainfo.Torrent {
+	t.Helper()
+	const length = 16 << 10
+	var hashes []byte
+	for at := 0; at < len(data); at += length {
+		h := sha1.Sum(data[at:min(at+length, len(data))])
+		hashes = append(hashes, h[:]...)
+	}
+	b := []byte("d4:infod")
+	b = bencode.AppendInt(bencode.AppendString(b, "length"), int64(len(data)))
+	b = bencode.AppendString(bencode.AppendString(b, "name"), name)
+	b = bencode.AppendInt(bencode.AppendString(b, "piece length"), length)
+	b = append(bencode.AppendBytes(bencode.AppendString(b, "pieces"), hashes), "ee"...)
+	torrent, err := metainfo.ParseTorrent(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return torrent
+}
+
+// rig is a node with a catalogue over a store.
+type rig struct {
+	*nodetest.Node
+	*Catalogue
+	t        testing.TB
+	store    *s3test.Store
+	warnings []string
+}
+
+// withStore gives a node the store.
+func withStore(t testing.TB, s *s3test.Store) func(*node.Config) {
+	return func(c *node.Config) {
+		handles := storage.NewHandles(0)
+		t.Cleanup(handles.Close)
+		cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, handles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cache.Close() })
+		c.Objects = &node.Objects{Store: s.Open("p"), Shared: s3store.NewShared(cache)}
+	}
+}
+
+func start(t testing.TB, n *simnet.Net, num int, s *s3test.Store, opts ...func(*node.Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, store: s}
+	r.Node = nodetest.Start(t, n, num, append(opts, withStore(t, s))...)
+	if err := r.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+	return r
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	var err error
+	if r.Catalogue, err = Open(Config{Node: r.Node.Node, Warn: func(err error) { r.warnings = append(r.warnings, err.Error()) }}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// end closes the catalogue and the node.
+func (r *rig) end() {
+	r.t.Helper()
+	if err := r.Catalogue.Close(); err != nil {
+		r.t.Error(err)
+	}
+	r.Node.Close()
+}
+
+// put puts a torrent and its file into the store.
+func put(t testing.TB, s *s3test.Store, name string) id.ID {
+	t.Helper()
+	data := filetest.RandomBytes(name, 20_000)
+	torrent := torrentOf(t, name, data)
+	s.Put("p/"+name, data)
+	s.Put("p/"+nameOf(torrent.Info.Hash), torrent.Append(nil))
+	return torrent.Info.Hash
+}
+
+// loads returns how many objects of the catalogue were read.
+func loads(s *s3test.Store) (n int) {
+	for _, r := range s.Requests() {
+		if strings.HasPrefix(r, "GET /bucket/p/"+Prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// The torrents of the store are shared, what is added later too, and what has gone is removed. A restart loads nothing again.
+func TestTheNodeSharesWhatTheStoreLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(1, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		first, second := put(t, store, "first"), put(t, store, "second")
+		state := t.TempDir()
+		r := start(t, n, 1, store, nodetest.State(state))
+		time.Sleep(time.Second)
+		if r.Torrent(first) == nil || r.Torrent(second) == nil {
+			t.Fatal("the torrents are not shared")
+		}
+		third := put(t, store, "third")
+		time.Sleep(Interval + time.Second)
+		if s := r.Status(); r.Torrent(third) == nil || s.Torrents != 3 || s.Objects != 3 || s.Err != nil || s.Listed.IsZero() {
+			t.Fatalf("%+v", s)
+		}
+		r.end()
+		was := loads(store)
+		r = start(t, n, 2, store, nodetest.State(state))
+		time.Sleep(5 * Interval)
+		if s := r.Status(); s.Torrents != 3 || loads(store) != was {
+			t.Errorf("after a restart: %+v, %d loaded again", s, loads(store)-was)
+		}
+		if err := r.Node.Remove(t.Context(), first, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * Interval)
+		if r.Torrent(first) == nil {
+			t.Error("a torrent of the catalogue that was removed from the node does not come back")
+		}
+		if err := Remove(t.Context(), store.Open("p"), second); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(Interval)
+		if r.Torrent(second) == nil {
+			t.Error("it is removed after one listing without it")
+		}
+		time.Sleep(3 * Interval)
+		if s := r.Status(); r.Torrent(second) != nil || r.Torrent(first) == nil || s.Torrents != 2 || s.Absent != 0 {
+			t.Errorf("%+v", s)
+		}
+		if err := Remove(t.Context(), store.Open("p"), second); err == nil {
+			t.Error("it can be removed twice")
+		}
+		if len(r.warnings) > 0 {
+			t.Error(r.warnings)
+		}
+		r.end()
+	})
+}
+
+// A peer gets what the store has.
+func TestTorrentsOfTheCatalogueAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(2, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		put(t, store, "film")
+		r := start(t, n, 1, store)
+		time.Sleep(time.Second)
+		peer := nodetest.Start(t, n, 2)
+		data := filetest.RandomBytes("film", 20_000)
+		dir := t.TempDir()
+		if _, err := peer.Add(node.Spec{Torrent: torrentOf(t, "film", data), Dir: dir, Peers: []string{nodetest.AddrPort(1).String()}}); err != nil {
+			t.Fatal(err)
+		}
+		peer.Await(node.Complete, time.Minute)
+		if got, err := os.ReadFile(filepath.Join(dir, "film")); err != nil || !bytes.Equal(got, data) {
+			t.Error("the peer has other data", err)
+		}
+		r.end()
+	})
+}
+
+// A listing that fails removes nothing. One that is empty, or lacks most of the torrents, removes them only if it stays so for an
+// hour.
+func TestABadListingRemovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(3, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		var hashes []id.ID
+		for i := range 30 {
+			hashes = append(hashes, put(t, store, fmt.Sprint("torrent ", i)))
+		}
+		r := start(t, n, 1, store)
+		time.Sleep(time.Second)
+		store.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Status: http.StatusServiceUnavailable} })
+		time.Sleep(3 * time.Hour)
+		if s := r.Status(); s.Torrents != 30 || s.Err == nil || len(r.warnings) != 1 || !strings.Contains(r.warnings[0], "cannot be read") {
+			t.Errorf("the store is away: %+v, %q", s, r.warnings)
+		}
+		store.SetFault(nil)
+		time.Sleep(5 * Interval)
+		content := map[string][]byte{}
+		for _, h := range hashes[:20] {
+			name := "p/" + nameOf(h)
+			content[name] = store.Get(name)
+			if err := Remove(t.Context(), store.Open("p"), h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(50 * time.Minute)
+		if s := r.Status(); s.Torrents != 30 || s.Absent != 20 || s.Err != nil || len(r.warnings) != 2 || !strings.Contains(r.warnings[1], "20 of the 30") {
+			t.Errorf("most of the listing is gone: %+v, %q", s, r.warnings)
+		}
+		for name, b := range content {
+			store.Put(name, b)
+		}
+		time.Sleep(20 * time.Minute)
+		if s := r.Status(); s.Torrents != 30 || s.Absent != 0 {
+			t.Errorf("they have come back: %+v", s)
+		}
+		for _, h := range hashes {
+			if err := Remove(t.Context(), store.Open("p"), h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(50 * time.Minute)
+		if s := r.Status(); s.Torrents != 30 {
+			t.Errorf("the listing is empty: %+v", s)
+		}
+		time.Sleep(20 * time.Minute)
+		if s := r.Status(); s.Torrents != 0 || s.Absent != 0 || len(r.Torrents()) != 0 {
+			t.Errorf("the listing stays empty: %+v", s)
+		}
+		r.end()
+	})
+}
+
+// A torrent that the user has added is left alone, also when it leaves the catalogue.
+func TestTorrentsOfTheUserStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(4, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		dir := t.TempDir()
+		data := filetest.RandomBytes("mine", 20_000)
+		filetest.Write(t, filepath.Join(dir, "mine"), data)
+		torrent := torrentOf(t, "mine", data)
+		r := &rig{t: t, store: store, Node: nodetest.Start(t, n, 1, withStore(t, store))}
+		if _, err := r.Add(node.Spec{Torrent: torrent, Dir: dir, Seed: true}); err != nil {
+			t.Fatal(err)
+		}
+		put(t, store, "mine")
+		put(t, store, "other")
+		r.open()
+		time.Sleep(time.Second)
+		if s := r.Status(); s.Objects != 2 || s.Torrents != 1 {
+			t.Errorf("%+v", s)
+		}
+		if err := Remove(t.Context(), store.Open("p"), torrent.Info.Hash); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * Interval)
+		if s := r.Status(); s.Objects != 1 || r.Torrent(torrent.Info.Hash) == nil {
+			t.Errorf("the user's torrent is removed: %+v", s)
+		}
+		r.end()
+	})
+}
+
+// What is no torrent file costs one warning and one load. A torrent that two objects have stays until both have gone.
+func TestHostileObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(5, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		good := put(t, store, "good")
+		again := "p/" + Prefix + "folder/an other name" + suffix
+		store.Put(again, store.Get("p/"+nameOf(good)))
+		store.Put("p/"+Prefix+"garbage"+suffix, []byte("d4:infod"))
+		store.Put("p/"+Prefix+"empty"+suffix, nil)
+		store.Put("p/"+Prefix+"README", []byte("hello"))
+		store.Put("p/"+Prefix+"large"+suffix, make([]byte, maxFile+1))
+		for i := range 20 {
+			store.Put(fmt.Sprint("p/", Prefix, "a/../", i, suffix), fmt.Append(nil, i))
+		}
+		r := start(t, n, 1, store)
+		time.Sleep(10 * Interval)
+		if s := r.Status(); s.Torrents != 1 || s.Objects != 24 || s.Refused != 22 || r.Torrent(good) == nil {
+			t.Errorf("%+v", s)
+		}
+		if n := loads(store); n != 23 { // two torrents and what is small enough, once each
+			t.Errorf("%d objects were loaded", n)
+		}
+		if len(r.warnings) != maxWarnings+1 || !strings.Contains(r.warnings[maxWarnings], "12 more") {
+			t.Errorf("%q", r.warnings)
+		}
+		if err := Remove(t.Context(), store.Open("p"), good); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * Interval)
+		if r.Torrent(good) == nil {
+			t.Error("the torrent is removed although another object has it")
+		}
+		// The object gets another torrent.
+		other := torrentOf(t, "good", filetest.RandomBytes("other", 20_000))
+		store.Put(again, other.Append(nil))
+		time.Sleep(2 * Interval)
+		if r.Torrent(good) != nil || r.Torrent(other.Info.Hash) == nil {
+			t.Error("the torrent of an object that has changed is not replaced")
+		}
+		r.end()
+	})
+}
+
+// A catalogue that was killed while it added torrents knows them as its own, and adds those that are missing.
+func TestAKillWhileTorrentsAreAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(6, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		hash := put(t, store, "film")
+		state := t.TempDir()
+		r := start(t, n, 1, store, nodetest.State(state))
+		time.Sleep(time.Second)
+		if err := r.Catalogue.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Node.Remove(t.Context(), hash, false); err != nil { // as if it had been killed before
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r.Node.Close()
+		r = start(t, n, 2, store, nodetest.State(state))
+		time.Sleep(time.Second)
+		if r.Torrent(hash) == nil {
+			t.Error("the torrent is missing")
+		}
+		if err := Remove(t.Context(), store.Open("p"), hash); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * Interval)
+		if r.Torrent(hash) != nil {
+			t.Error("the torrent is taken for one of the user")
+		}
+		r.end()
+	})
+}
+
+// What is kept is parsed as it was written.
+func FuzzEntry(f *testing.F) {
+	one := entry{infohash: id.ID{1, 2}, version: 77, kind: others}
+	f.Add(one.encode("a b.torrent"))
+	f.Add([]byte("ours 00 0 x"))
+	f.Add([]byte(" " + strings.Repeat("0", 40) + " 0000000000000001 x"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, name, err := parseEntry(b)
+		if err != nil {
+			return
+		}
+		again, name2, err := parseEntry(e.encode(name))
+		if err != nil || again != e || name2 != name {
+			t.Fatalf("%+v %q became %+v %q, %v", e, name, again, name2, err)
+		}
+	})
+}

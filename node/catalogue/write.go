@@ -1,0 +1,42 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// Put writes a torrent into the catalogue of a store. It is no error if it is there. Nodes share it after their next listing.
+func Put(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error {
+	if t.Info.LacksLayers() {
+		return node.NewFault(node.FaultUsage, fmt.Errorf("%s lacks the hashes of its pieces", t.Info.Name), "give a torrent file with piece layers")
+	}
+	b := t.Append(nil)
+	if len(b) > maxFile {
+		return node.NewFault(node.FaultUsage, fmt.Errorf("the torrent file of %s has %d bytes, and one of a catalogue at most %d", t.Info.Name, len(b), maxFile), "make it with larger pieces")
+	}
+	_, err := s.Write(ctx, nameOf(t.Info.Hash), b, "application/x-bittorrent", objectstore.Condition{})
+	return err
+}
+
+// ErrAbsent is returned by Remove for a torrent that is not in the catalogue under the name that Put gives it.
+var ErrAbsent = errors.New("the catalogue does not have this torrent")
+
+// Remove removes a torrent that Put has written. Nodes stop sharing it a few minutes later. The objects with its files stay.
+func Remove(ctx context.Context, s *objectstore.Store, infohash id.ID) error {
+	name := nameOf(infohash)
+	if _, err := s.Stat(ctx, name); err != nil {
+		if objectstore.KindOf(err) == objectstore.NotFound {
+			return fmt.Errorf("%w: %s", ErrAbsent, s.Location().Name(name))
+		}
+		return err
+	}
+	return s.Remove(ctx, name)
+}
+
+func nameOf(infohash id.ID) string { return Prefix + infohash.String() + suffix }
