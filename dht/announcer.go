@@ -25,6 +25,9 @@ type Announcer struct {
 
 	mu       sync.Mutex
 	torrents map[id.ID]*Announcement
+	owns     func(key id.ID) bool // see SetOwned; nil: everything
+
+	scheduled, keyed, owned int // numbers of torrents: announced, with a Key, and both
 
 	calls sync.Mutex // held while a Found or Done function runs
 }
@@ -33,6 +36,8 @@ type Announcer struct {
 type Announcement struct {
 	Ports addrs.Ports
 	Seed  bool // we are a seed (BEP 33)
+	// Key, if it is not zero, is what the function of SetOwned decides by whether the infohash is announced.
+	Key id.ID
 	// JustAnnounced4 and JustAnnounced6 say that DHT.Announce has just announced the
 	// infohash in that family.
 	JustAnnounced4, JustAnnounced6 bool
@@ -42,6 +47,8 @@ type Announcement struct {
 	// block, and must not call the remove function.
 	Found Found
 	Done  func(accepted int)
+
+	scheduled bool // the schedulers have it; Announcer.mu guards it
 }
 
 // announceLeg is the part of an Announcer in one family.
@@ -100,14 +107,20 @@ func NewAnnouncer(d *DHT) *Announcer {
 func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	t := &what
 	a.mu.Lock()
+	before := a.torrents[infohash]
+	if before != nil {
+		a.count(before, -1)
+		t.scheduled = before.scheduled
+	}
 	a.torrents[infohash] = t
+	if a.isOwned(t) {
+		a.schedule(infohash, t)
+	} else if t.scheduled {
+		a.unschedule(infohash, t)
+	}
+	a.count(t, 1)
 	for _, l := range a.legs {
 		l.mu.Lock()
-		justAnnounced := what.JustAnnounced4
-		if l.f.v6 {
-			justAnnounced = what.JustAnnounced6
-		}
-		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Ports.Of(l.f.v6), Seed: what.Seed, JustAnnounced: justAnnounced})
 		// Peers that were announced to us are delivered before the first announce.
 		l.results = append(l.results, result{infohash: infohash})
 		l.mu.Unlock()
@@ -118,10 +131,11 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 		a.mu.Lock()
 		if a.torrents[infohash] == t {
 			delete(a.torrents, infohash)
+			a.count(t, -1)
+			if t.scheduled {
+				a.unschedule(infohash, t)
+			}
 			for _, l := range a.legs {
-				l.mu.Lock()
-				l.s.Remove(infohash)
-				l.mu.Unlock()
 				l.wake()
 			}
 		}
@@ -132,13 +146,87 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	}
 }
 
+// SetOwned makes the Announcer announce only those infohashes with a Key for which owns returns true, from now on. It
+// asks owns about each, with a lock held, and again when SetOwned is called with the same function. Those that are announced
+// no longer expire at the nodes that store them. Those that are announced from now on start at the usual rate.
+func (a *Announcer) SetOwned(owns func(key id.ID) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.owns = owns
+	for infohash, t := range a.torrents {
+		a.count(t, -1)
+		switch owned := a.isOwned(t); {
+		case owned && !t.scheduled:
+			a.schedule(infohash, t)
+		case !owned && t.scheduled:
+			a.unschedule(infohash, t)
+		}
+		a.count(t, 1)
+	}
+	for _, l := range a.legs {
+		l.wake()
+	}
+}
+
+// IsAnnounced reports whether an infohash is kept announced: it was added, and SetOwned does not exclude it.
+func (a *Announcer) IsAnnounced(infohash id.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.torrents[infohash]
+	return t != nil && t.scheduled
+}
+
+// isOwned reports whether t is to be announced. mu is held.
+func (a *Announcer) isOwned(t *Announcement) bool {
+	return t.Key == id.ID{} || a.owns == nil || a.owns(t.Key)
+}
+
+// count adds by to the numbers of torrents that t belongs to. mu is held.
+func (a *Announcer) count(t *Announcement, by int) {
+	if t.scheduled {
+		a.scheduled += by
+	}
+	if t.Key != (id.ID{}) {
+		a.keyed += by
+		if t.scheduled {
+			a.owned += by
+		}
+	}
+}
+
+// schedule makes the schedulers announce an infohash. mu is held.
+func (a *Announcer) schedule(infohash id.ID, t *Announcement) {
+	for _, l := range a.legs {
+		justAnnounced := t.JustAnnounced4
+		if l.f.v6 {
+			justAnnounced = t.JustAnnounced6
+		}
+		l.mu.Lock()
+		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: t.Ports.Of(l.f.v6), Seed: t.Seed, JustAnnounced: justAnnounced})
+		l.mu.Unlock()
+	}
+	t.scheduled, t.JustAnnounced4, t.JustAnnounced6 = true, false, false
+}
+
+// unschedule undoes schedule. mu is held.
+func (a *Announcer) unschedule(infohash id.ID, t *Announcement) {
+	t.scheduled = false
+	for _, l := range a.legs {
+		l.mu.Lock()
+		l.s.Remove(infohash)
+		l.mu.Unlock()
+	}
+}
+
 // SetPorts changes the ports of all Announcements. Those that differ are announced again as soon as the rate
 // allows.
 func (a *Announcer) SetPorts(ports addrs.Ports) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for infohash, t := range a.torrents {
-		t.Ports = ports
+		if t.Ports = ports; !t.scheduled {
+			continue
+		}
 		for _, l := range a.legs {
 			l.mu.Lock()
 			l.s.Add(a.d.now(), infohash, announce.Announcement{Port: ports.Of(l.f.v6), Seed: t.Seed})
@@ -337,7 +425,9 @@ func (l *announceLeg) excludeSelf(peers []netip.AddrPort, port uint16) []netip.A
 
 // AnnouncerStats is the state of an Announcer.
 type AnnouncerStats struct {
-	Torrents int
+	Torrents int // infohashes that are kept announced
+	Keyed    int // infohashes with an Announcement.Key
+	Owned    int // of these, kept announced
 	Late     int // torrents whose last announce in some online family is older than 20 minutes
 	// Interval is the time in which all torrents are announced once. Stretched says that it
 	// is more than 20 minutes, because the rate is too low.
@@ -349,7 +439,7 @@ type AnnouncerStats struct {
 // Stats returns the current state.
 func (a *Announcer) Stats() AnnouncerStats {
 	a.mu.Lock()
-	st := AnnouncerStats{Torrents: len(a.torrents)}
+	st := AnnouncerStats{Torrents: a.scheduled, Keyed: a.keyed, Owned: a.owned}
 	a.mu.Unlock()
 	for _, l := range a.legs {
 		l.mu.Lock()
