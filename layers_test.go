@@ -128,6 +128,8 @@ var packages = map[string]pkg{
 	"node/stream":    {layer: 7, owns: "a torrent's files over HTTP, while they come", peers: []string{"node/tree"}},
 	"node/tree":      {layer: 7, owns: "the files of a version as its publisher named them"},
 
+	"node/fleet": {layer: 7, owns: "several nodes over one object store"},
+
 	"node/daemon/token":    {layer: 7, owns: "the tokens that give access to a daemon"},
 	"node/daemon/fetch":    {layer: 7, owns: "downloads from the URLs that clients name"},
 	"node/daemon/hook":     {layer: 7, owns: "commands and URLs that are told what happens"},
@@ -166,6 +168,7 @@ var packages = map[string]pkg{
 	"cmd/seedbed/daemoncmd":  {layer: 15, owns: "daemon and token", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/gatewaycmd": {layer: 15, owns: "gateway"},
 	"cmd/seedbed/pincmd":     {layer: 15, owns: "pin", peers: []string{"cmd/seedbed/handover", "cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/fleetcmd":   {layer: 15, owns: "fleet", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/importcmd":  {layer: 15, owns: "import", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/opencmd":    {layer: 15, owns: "open", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/handover":   {layer: 15, owns: "what a daemon does in place of a command", peers: []string{"cmd/seedbed/remotecmd"}},
@@ -192,8 +195,9 @@ var packages = map[string]pkg{
 
 type owner struct {
 	pkg, why string
-	alone    bool // the rule does not apply to the packages below mod in the tree
-	tree     bool // the packages below pkg in the tree may import it too
+	alone    bool   // the rule does not apply to the packages below mod in the tree
+	tree     bool   // the packages below pkg in the tree may import it too
+	via      string // a third-party package that imports it too, without using it in what we call
 }
 
 // owns reports whether the package in dir may import it.
@@ -216,6 +220,7 @@ var owners = map[string]owner{
 	"github.com/huin/goupnp":              {pkg: "internal/portmap", why: "one package asks routers, with limits on what they answer"},
 	"github.com/minio/minio-go/v7":        {pkg: "internal/objectstore", why: "one package speaks to object stores, with limits on what they answer"},
 	"github.com/johannesboyne/gofakes3":   {pkg: "internal/s3test", why: "its object store is for tests"},
+	"github.com/hashicorp/memberlist":     {pkg: "node/fleet", why: "one package knows the members of a fleet, with limits on what they send"},
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", tree: true, why: "the command line is the terminal's business; below it are Config structs"},
 	"github.com/prometheus/client_golang": {pkg: "node/api/metrics", why: "packages count in plain numbers; only one exposes them"},
@@ -230,7 +235,7 @@ var owners = map[string]owner{
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},
 	"github.com/google/jsonschema-go":     {pkg: "", why: "it makes schemas by reflection: it is for tests"},
 	"github.com/google/go-cmp/cmp":        {pkg: "", why: "it panics by design on what it cannot compare: it is for tests"},
-	"github.com/miekg/dns":                {pkg: "", why: "its DNS servers are for tests; queries are written and read with golang.org/x/net/dns/dnsmessage"},
+	"github.com/miekg/dns":                {pkg: "", via: "github.com/hashicorp/memberlist", why: "its DNS servers are for tests; queries are written and read with golang.org/x/net/dns/dnsmessage"},
 	"go.uber.org/goleak":                  {pkg: "", why: "it inspects all goroutines: it is for tests"},
 	"pgregory.net/rapid":                  {pkg: "", why: "it generates inputs: it is for tests"},
 }

@@ -188,8 +188,11 @@ func (g *dialGate) forgetRested() {
 	}
 }
 
-// errBlocked is the error for an address on the user's blocklist.
-var errBlocked = errors.New("on the blocklist")
+// errBlocked is the error for an address on the user's blocklist, errPartner the one for an address of a partner.
+var (
+	errBlocked = errors.New("on the blocklist")
+	errPartner = errors.New("another node of the fleet")
+)
 
 // dialer dials for all torrents.
 type dialer struct{ n *Node }
@@ -200,6 +203,9 @@ var _ netx.Dialer = dialer{}
 func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error) {
 	if d.n.isBlocked(to.Addr()) {
 		return nil, errBlocked
+	}
+	if d.n.isPartner(to) {
+		return nil, errPartner
 	}
 	return d.n.budget.dials.enter(ctx, to.Addr(), unproven)
 }

@@ -115,7 +115,7 @@ func (d *discovery) ask() {
 		d.pace.next = now.Add(paceAnnounce)
 	default:
 		d.running, d.pace.began = true, now
-		first := !d.isAnnounced()
+		first := !d.isAnnounced() && r.t.isOwned()
 		r.wg.Go(func() { d.finished <- d.lookUp(first) })
 	}
 }
@@ -126,7 +126,7 @@ func (d *discovery) ask() {
 func (t *Torrent) announce(index int, hash id.ID, done dht.AnnounceStats) {
 	ports := t.node.ports()
 	t.withdraw[index] = t.node.announcer.Add(hash, dht.Announcement{
-		Ports: ports, Seed: t.isSeed(),
+		Ports: ports, Seed: t.isSeed(), Key: t.ownedKey(),
 		JustAnnounced4: done.Accepted > done.Accepted6, JustAnnounced6: done.Accepted6 > 0,
 		Found: func(from netip.AddrPort, peers []netip.AddrPort) { t.foundPeers(from, peers) },
 		Done:  t.accepted,
@@ -267,11 +267,11 @@ func familyIndex(v6 bool) int {
 	return 0
 }
 
-// excludeSelf returns the peers without our own addresses, as far as they are known: the DHT
+// excludeSelf returns the peers without our own addresses, as far as they are known, and those of partners: the DHT
 // also returns our own announce. If we listen on all addresses, those of the machine's
 // interfaces are excluded too.
 func (n *Node) excludeSelf(peers []netip.AddrPort) []netip.AddrPort {
-	if len(peers) == 0 {
+	if peers = n.excludePartners(peers); len(peers) == 0 {
 		return nil
 	}
 	var own []netip.Addr

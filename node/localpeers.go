@@ -62,7 +62,7 @@ func (t *Torrent) isLocal() bool {
 // localTorrents returns the infohashes of the torrents to announce.
 func (n *Node) localTorrents() (hashes []id.ID) {
 	for _, t := range n.running() {
-		if t.isLocal() {
+		if t.isLocal() && t.isOwned() {
 			hashes = append(hashes, t.infohashes()...)
 		}
 	}

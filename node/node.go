@@ -76,6 +76,7 @@ type Node struct {
 	folders   downloadFolders // of torrents that run or lack their data
 	lastRead  lastRead        // of a torrent that does not run
 
+	fleet      fleet
 	transports transports
 	evidence   evidence
 	dialBacks  dialBacks

@@ -106,12 +106,30 @@ func listed(ts *testscript.TestScript, neg bool, args []string) {
 
 // pinned waits until a pattern matches the output of seedbed pin list, which stays that of the last command.
 func pinned(ts *testscript.TestScript, neg bool, args []string) {
+	pollList(ts, neg, args, "pin", "list")
+}
+
+// inFleet waits until a pattern matches what seedbed fleet status prints: fleet PATTERN.
+func inFleet(ts *testscript.TestScript, neg bool, args []string) {
+	pollList(ts, neg, args, "fleet", "status")
+}
+
+// settled waits until a pattern matches the owners of a torrent: settled INFOHASH PATTERN.
+func settled(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: settled INFOHASH PATTERN")
+	}
+	pollList(ts, neg, args[1:], "fleet", "status", args[0])
+}
+
+// pollList runs a command until the pattern that is its only argument matches the output.
+func pollList(ts *testscript.TestScript, neg bool, args []string, command ...string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: pinned PATTERN")
+		ts.Fatalf("the only argument is a pattern for the output of %s", strings.Join(command, " "))
 	}
 	pattern := regexp.MustCompile("(?m)" + args[0])
 	poll(ts, "no match for "+args[0], func(context.Context) bool {
-		ts.Check(ts.Exec("seedbed", "pin", "list"))
+		ts.Check(ts.Exec("seedbed", command...))
 		return pattern.MatchString(ts.ReadFile("stdout"))
 	})
 }

@@ -284,7 +284,7 @@ func (o *printed) daemon(torrent, data, state string) {
 		o.t.Fatal(err)
 	}
 	defer null.Close()
-	service := []string{"daemon", "--no-dht", "--listen", "127.0.0.1:0", "-d", data, "--state", state, "--http", "127.0.0.1:0"}
+	service := []string{"daemon", "--no-dht", "--listen", "127.0.0.1:0", "-d", data, "--state", state, "--http", "127.0.0.1:0", "--fleet-listen", "127.0.0.1:0"}
 	o.run("serving", exit.OK, service...)
 	go func() {
 		defer close(ended)
@@ -303,6 +303,8 @@ func (o *printed) daemon(torrent, data, state string) {
 	o.run("", exit.OK, append(at, "peers", "1")...)
 	o.run("", exit.OK, append(at, "token", "new", "read")...)
 	o.run("", exit.OK, append(at, "open", "--no-browser")...)
+	o.run("", exit.OK, append(at, "fleet", "status")...)
+	o.run("", exit.OK, append(at, "fleet", "status", strings.Repeat("0", 40))...)
 }
 
 func writeFile(t *testing.T, path string, b []byte) {

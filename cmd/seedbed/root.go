@@ -7,6 +7,7 @@ import (
 	"seedbed/cmd/seedbed/daemoncmd"
 	"seedbed/cmd/seedbed/demo"
 	"seedbed/cmd/seedbed/dhtcmd"
+	"seedbed/cmd/seedbed/fleetcmd"
 	"seedbed/cmd/seedbed/gatewaycmd"
 	"seedbed/cmd/seedbed/importcmd"
 	"seedbed/cmd/seedbed/opencmd"
@@ -60,7 +61,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		pubcmd.Publish(a), pubcmd.Follow(a), gatewaycmd.Gateway(a), pubcmd.Key(a),
 		dhtcmd.DHT(a), dhtcmd.Bootstrap(a), dhtcmd.Doctor(a),
 		settingsCommand(a), demo.Command(a), versionCommand(a), exitCodesTopic(), manPagesCommand())
-	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a), pincmd.Pin(a))
+	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a), pincmd.Pin(a), fleetcmd.Fleet(a))
 	root.AddCommand(remotecmd.Commands(a)...)
 	addCompletion(root)
 	describeFlags(root)

@@ -25,6 +25,8 @@ func TestScripts(t *testing.T) {
 			"reaches":       reaches,
 			"capture":       capture,
 			"pinned":        pinned,
+			"fleet":         inFleet,
+			"settled":       settled,
 			"resume":        resume,
 			"expand":        expand,
 			"network":       network,

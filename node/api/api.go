@@ -122,6 +122,7 @@ func newAPI(cfg Config, mux *http.ServeMux) *api {
 	a.addPublications()
 	a.addFollows()
 	a.addPins()
+	a.addFleet()
 	a.addVersions()
 	a.addQR(mux)
 	a.addJobs()

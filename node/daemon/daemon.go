@@ -29,6 +29,7 @@ import (
 	"seedbed/node/catalogue"
 	"seedbed/node/daemon/hook"
 	"seedbed/node/daemon/token"
+	"seedbed/node/fleet"
 	"seedbed/node/keys"
 	"seedbed/node/names"
 	"seedbed/node/visit"
@@ -48,6 +49,8 @@ type Config struct {
 	Omit func(fs.FileInfo) bool
 	// Idle opens the session only to change it: no torrent, publication or follow runs.
 	Idle bool
+	// Fleet makes the node one of several that share an object store; nil: none. Open sets its Node and Log.
+	Fleet *fleet.Config
 	// Log receives the log messages; nil disables logging.
 	Log *slog.Logger
 }
@@ -55,6 +58,7 @@ type Config struct {
 // A Daemon is a running service.
 type Daemon struct {
 	node         *node.Node
+	fleet        *fleet.Fleet // nil if there is none
 	isIdle       bool
 	givenPort    uint16 // the port of the node's Config
 	control      control
@@ -98,6 +102,13 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 			err = errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if cfg.Fleet != nil { // before the torrents, most of which others announce
+		f := *cfg.Fleet
+		f.Node, f.Log, f.Version = d.node, d.log, d.version
+		if d.fleet, err = fleet.Open(f); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.openSettings(cfg.Settings, cfg.Node.State); err != nil {
 		return nil, err
 	}
@@ -211,6 +222,17 @@ func (d *Daemon) Saved() int64 { return d.node.Saved() }
 
 // Node returns the node, for what this package has no operation for: torrents, events, the DHT.
 func (d *Daemon) Node() *node.Node { return d.node }
+
+// ErrNoFleet is returned if the daemon is no node of a fleet.
+var ErrNoFleet = node.NewFault(node.FaultUsage, errors.New("this daemon is no node of a fleet"), "start it with --fleet HOST:PORT")
+
+// Fleet returns the daemon's membership in a fleet, or ErrNoFleet.
+func (d *Daemon) Fleet() (*fleet.Fleet, error) {
+	if d.fleet == nil {
+		return nil, ErrNoFleet
+	}
+	return d.fleet, nil
+}
 
 // Tokens returns the tokens that give access to the HTTP interfaces.
 func (d *Daemon) Tokens() *token.Store { return d.tokens }

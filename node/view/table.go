@@ -40,6 +40,8 @@ var Table = []Entry{
 	{"follow", "A publication that a daemon follows.", &Followed{}},
 	{"pin", "A link whose content a daemon keeps alive.", &Pin{}},
 	{"pin_list", "A list of pins that a daemon subscribes to.", &PinList{}},
+	{"fleet_node", "A node of a fleet.", &FleetNode{}},
+	{"fleet_owners", "The nodes of a fleet that announce a torrent.", &FleetOwners{}},
 	{"follow_history", "The versions of a followed publication.", &FollowHistory{}},
 	{"difference", "How two versions of a publication differ.", &Difference{}},
 	{"job", "Work that a request to a daemon has started.", &Job{}},

@@ -41,6 +41,7 @@ type flags struct {
 	socket, certificate, key string
 	transmissionWeb          string
 	metrics, gateway         option.Addr
+	fleet                    fleetFlags
 }
 
 // Daemon returns the command daemon.
@@ -80,6 +81,7 @@ from a socket unit.`,
 	fs.StringVar(&f.key, "tls-key", "", "private key of --tls-cert, in `FILE` (PEM)")
 	fs.Var(&f.metrics, "metrics", "serve /metrics for Prometheus, /healthz and /readyz at `HOST:PORT`, without a token")
 	fs.Var(&f.gateway, "gateway", "serve publications to the browsers of this machine at the loopback address `HOST:PORT`, such as "+gateway.DefaultAddr)
+	f.fleet.add(fs)
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return cmd
 }
@@ -148,6 +150,10 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 	if err != nil {
 		return exit.Misuse(err)
 	}
+	members, err := f.fleet.config(f.State())
+	if err != nil {
+		return err
+	}
 	return a.WithFeed(ctx, true, func(rep *report.Feed) error {
 		m := metrics.New(version.String())
 		closeMetrics, err := serveMetrics(a, m, string(f.metrics))
@@ -155,7 +161,7 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 			return err
 		}
 		defer closeMetrics()
-		d, err := daemon.Open(ctx, daemon.Config{Node: cfg, Settings: f.given(cfg), Resolver: f.Resolver, Omit: making.OwnFiles(a, f.State()).Has, Log: cfg.Log})
+		d, err := daemon.Open(ctx, daemon.Config{Node: cfg, Settings: f.given(cfg), Resolver: f.Resolver, Fleet: members, Omit: making.OwnFiles(a, f.State()).Has, Log: cfg.Log})
 		if errors.Is(err, node.ErrNoSession) {
 			return exit.Fail(exit.SameHash, "seedbed list shows its torrents; another daemon needs another --state", err)
 		}

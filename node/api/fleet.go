@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"seedbed/internal/id"
+	"seedbed/node"
+	"seedbed/node/daemon/token"
+	"seedbed/node/fleet"
+	"seedbed/node/view"
+)
+
+// Fleet is the fleet of nodes that share the object store of the daemon.
+type Fleet struct {
+	Name     string            `json:"name" doc:"The name of this node."`
+	Nodes    []*view.FleetNode `json:"nodes" doc:"All nodes, by name."`
+	Settling bool              `json:"settling" doc:"Nodes have joined or left, and the torrents are divided anew within seconds."`
+	Error    string            `json:"error,omitempty" doc:"Why none of the nodes of --fleet can be reached."`
+}
+
+// FleetPath is the path parameter of operations on a torrent of the fleet.
+type FleetPath struct {
+	InfoHash string `path:"infohash" minLength:"40" maxLength:"40" doc:"The v1 infohash, or the truncated v2 one, in hex."`
+}
+
+func (a *api) addFleet() {
+	huma.Register(a.huma, operation(http.MethodGet, "/v1/fleet", "get-fleet", "List the nodes of the fleet", token.Read), a.getFleet)
+	huma.Register(a.huma, operation(http.MethodGet, "/v1/fleet/owners/{infohash}", "get-fleet-owners", "Show which nodes of the fleet announce a torrent of the store", token.Read), a.getFleetOwners)
+}
+
+func (a *api) getFleet(context.Context, *struct{}) (*struct{ Body Fleet }, error) {
+	f, err := a.Fleet()
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	s := f.Status()
+	out := Fleet{Name: s.Name, Settling: s.Settling, Error: s.Unreachable, Nodes: []*view.FleetNode{}}
+	for i := range s.Members {
+		out.Nodes = append(out.Nodes, fleetNodeOf(&s.Members[i]))
+	}
+	return &struct{ Body Fleet }{out}, nil
+}
+
+func (a *api) getFleetOwners(_ context.Context, in *FleetPath) (*struct{ Body *view.FleetOwners }, error) {
+	f, err := a.Fleet()
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	infohash, err := id.ParseHex(in.InfoHash)
+	if err != nil {
+		return nil, a.problem(node.NewFault(node.FaultUsage, fmt.Errorf("%q is not an infohash: %w", in.InfoHash, err), ""))
+	}
+	now := time.Now()
+	o := &view.FleetOwners{Head: view.NewHead(infohash, now), Owners: f.Owners(infohash), Announced: a.Node().IsAnnounced(infohash)}
+	view.Complete(o, now)
+	return &struct{ Body *view.FleetOwners }{o}, nil
+}
+
+// fleetNodeOf returns the object of a node of the fleet.
+func fleetNodeOf(m *fleet.Member) *view.FleetNode {
+	o := &view.FleetNode{Name: m.Name, Self: m.Self, State: "live", Version: m.Version, Torrents: m.Torrents, Owned: m.Owned, Announced: m.Announced,
+		Connected: m.Connected, Uploaded: m.Uploaded, UpRate: m.UpRate, Hits: m.Hits, Misses: m.Misses, Cached: m.Cached, Requests: m.Requests, Fetched: m.Fetched}
+	if m.Addr.IsValid() {
+		o.Addr = m.Addr.String()
+	}
+	for _, addr := range m.Peers {
+		o.Addrs = append(o.Addrs, addr.String())
+	}
+	switch {
+	case !m.Live:
+		o.State, o.Error = "lost", "it does not answer; its torrents move to others"
+	case m.OtherStore:
+		o.State, o.Error = "other_store", "it has another --store, and so no part of the torrents"
+	case m.Rival.IsValid():
+		o.Error = fmt.Sprintf("another node has this name too, at %s; give one of them another --fleet-name", m.Rival)
+	}
+	if m.Age >= 0 {
+		age := int64(m.Age / time.Second)
+		o.Age, o.Since = &age, m.Since.UTC().Format(time.RFC3339)
+	}
+	view.Complete(o, time.Now())
+	return o
+}

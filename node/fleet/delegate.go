@@ -1,0 +1,75 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// delegate has the functions that memberlist calls. They must not block, and some are called with its locks held.
+type delegate Fleet
+
+var (
+	_ memberlist.Delegate         = (*delegate)(nil)
+	_ memberlist.AliveDelegate    = (*delegate)(nil)
+	_ memberlist.ConflictDelegate = (*delegate)(nil)
+)
+
+// NodeMeta implements memberlist.Delegate.
+func (d *delegate) NodeMeta(int) []byte {
+	f := (*Fleet)(d)
+	m := f.meta()
+	return m.encode()
+}
+
+// NotifyMsg implements memberlist.Delegate: it takes the report of a member.
+func (d *delegate) NotifyMsg(b []byte) {
+	f := (*Fleet)(d)
+	r, err := parseReport(b)
+	if err != nil {
+		f.log.Debug("fleet: a report was ignored", "err", err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.live[r.Name] == nil || r.Name == f.cfg.Name {
+		return
+	}
+	if before, ok := f.reports[r.Name]; !ok || r.isNewer(&before.report) {
+		f.reports[r.Name] = received{r, f.now()}
+	}
+}
+
+// GetBroadcasts implements memberlist.Delegate.
+func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
+
+// LocalState implements memberlist.Delegate.
+func (d *delegate) LocalState(bool) []byte { return nil }
+
+// MergeRemoteState implements memberlist.Delegate.
+func (d *delegate) MergeRemoteState([]byte, bool) {}
+
+var errFull = fmt.Errorf("the fleet has %d members already", MaxMembers)
+
+// NotifyAlive implements memberlist.AliveDelegate: it refuses members that cannot be used.
+func (d *delegate) NotifyAlive(m *memberlist.Node) error {
+	f := (*Fleet)(d)
+	if err := CheckName(m.Name); err != nil {
+		return err
+	}
+	if _, err := parseMeta(m.Meta); err != nil {
+		return fmt.Errorf("what it says of itself: %w", err)
+	}
+	if ip, ok := netip.AddrFromSlice(m.Addr); !ok || ip.IsUnspecified() || ip.IsMulticast() || m.Port == 0 {
+		return errors.New("it has no usable address")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known[m.Name] || len(f.known) < MaxMembers {
+		f.known[m.Name] = true
+		return nil
+	}
+	return errFull
+}

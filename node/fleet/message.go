@@ -1,0 +1,134 @@
+package fleet
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Members tell each other two things, both in JSON: a meta, which is part of the membership and must fit 512 bytes, and a
+// report of their numbers every few seconds. A field that a member does not know is ignored, so that versions can differ.
+
+const (
+	maxMeta   = 512  // memberlist.MetaMaxSize
+	maxReport = 1024 // fits a packet with everything around it
+	maxAddrs  = 6
+	maxName   = 64
+	maxText   = 64
+)
+
+// meta is what a member says of itself.
+type meta struct {
+	Store string           `json:"s"` // hashOf the location of its store
+	Addrs []netip.AddrPort `json:"a"` // where peers find it, the best one first
+}
+
+// hashOf returns a short hash of a location.
+func hashOf(location string) string {
+	h := sha256.Sum256([]byte(location))
+	return hex.EncodeToString(h[:8])
+}
+
+var errMessage = errors.New("it cannot be parsed")
+
+// encode returns the meta in at most maxMeta bytes.
+func (m *meta) encode() []byte {
+	m.Addrs = m.Addrs[:min(len(m.Addrs), maxAddrs)]
+	for {
+		b, err := json.Marshal(m)
+		if err != nil {
+			panic(err) // every field has a text form
+		}
+		if len(b) <= maxMeta {
+			return b
+		}
+		m.Addrs = m.Addrs[:len(m.Addrs)-1]
+	}
+}
+
+// parseMeta parses the meta of a member.
+func parseMeta(b []byte) (m meta, err error) {
+	if len(b) > maxMeta {
+		return meta{}, errMessage
+	}
+	if err := json.Unmarshal(b, &m); err != nil || len(m.Store) > maxText || len(m.Addrs) > maxAddrs {
+		return meta{}, errMessage
+	}
+	for i, a := range m.Addrs {
+		ip := a.Addr().Unmap()
+		if m.Addrs[i] = netip.AddrPortFrom(ip, a.Port()); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" || a.Port() == 0 {
+			return meta{}, errMessage
+		}
+	}
+	return m, nil
+}
+
+// report has the numbers of a member. They grow from its start, except where they say what there is now.
+type report struct {
+	Name  string `json:"n"`
+	Start int64  `json:"t"` // when the member started, in Unix milliseconds: later reports of one name have a higher (Start, Seq)
+	Seq   int64  `json:"q"`
+
+	Version   string `json:"v"`
+	Torrents  int64  `json:"nt"` // infohashes of the store, now
+	Owned     int64  `json:"no"` // of these, announced by this member
+	Announced int64  `json:"na"` // all infohashes that it announces, now
+	Peers     int64  `json:"np"` // connected now
+
+	Uploaded int64 `json:"u"`  // bytes sent to peers
+	UpRate   int64 `json:"ur"` // bytes a second, now
+
+	Hits     int64 `json:"h"`  // reads that the cache answered
+	Misses   int64 `json:"m"`  // reads that waited for the store
+	Requests int64 `json:"sr"` // sent to the store
+	Fetched  int64 `json:"sb"` // bytes of the store
+	Cached   int64 `json:"cb"` // bytes in the cache, now
+}
+
+func (r *report) encode() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // every field has a text form
+	}
+	return b
+}
+
+// parseReport parses the report of a member.
+func parseReport(b []byte) (r report, err error) {
+	if len(b) > maxReport {
+		return report{}, errMessage
+	}
+	if err := json.Unmarshal(b, &r); err != nil || CheckName(r.Name) != nil || !isText(r.Version) || len(r.Version) > maxText {
+		return report{}, errMessage
+	}
+	for _, n := range []int64{r.Start, r.Seq, r.Torrents, r.Owned, r.Announced, r.Peers, r.Uploaded, r.UpRate, r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached} {
+		if n < 0 {
+			return report{}, errMessage
+		}
+	}
+	return r, nil
+}
+
+// isNewer reports whether r was sent after s, by the same member.
+func (r *report) isNewer(s *report) bool {
+	return r.Start > s.Start || r.Start == s.Start && r.Seq > s.Seq
+}
+
+// CheckName returns an error if name cannot be the name of a member.
+func CheckName(name string) error {
+	if name == "" || len(name) > maxName || strings.IndexFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.", c)
+	}) >= 0 {
+		return fmt.Errorf("%.80q cannot be the name of a node of a fleet: it has 1 to %d letters, digits, dots, hyphens and underscores", name, maxName)
+	}
+	return nil
+}
+
+// isText reports whether s is printable ASCII.
+func isText(s string) bool {
+	return strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) < 0
+}

@@ -1,0 +1,126 @@
+package fleet
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// meter makes the reports of this node.
+type meter struct {
+	start time.Time
+	seq   int64
+	last  report // the one that was sent last
+	at    time.Time
+	meta  string // that was sent last
+}
+
+// rate returns the bytes a second between two counts.
+func rate(before, now int64, d time.Duration) int64 {
+	if d <= 0 || now < before {
+		return 0
+	}
+	return int64(float64(now-before) / d.Seconds())
+}
+
+// measure returns the numbers of this node now. The rate is that since the last report was sent.
+func (f *Fleet) measure() report {
+	n := f.cfg.Node
+	c, a, s := n.Counters(), n.Announcing(), n.StoreTotals()
+	r := report{Name: f.cfg.Name, Version: f.cfg.Version, Torrents: int64(a.Keyed), Owned: int64(a.Owned), Announced: int64(a.Torrents),
+		Peers:    c.Peers.V4.Incoming + c.Peers.V4.Outgoing + c.Peers.V6.Incoming + c.Peers.V6.Outgoing,
+		Uploaded: c.Uploaded, Hits: s.Hits, Misses: s.Misses, Requests: s.Requests, Fetched: s.Read, Cached: s.Cached}
+	if !isText(r.Version) || len(r.Version) > maxText {
+		r.Version = ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.Start, r.Seq, r.UpRate = f.own.start.UnixMilli(), f.own.seq, f.own.last.UpRate
+	return r
+}
+
+// sendReport sends the numbers of this node to all other members.
+func (f *Fleet) sendReport() {
+	r := f.measure()
+	f.mu.Lock()
+	m := &f.own
+	if !m.at.IsZero() {
+		r.UpRate = rate(m.last.Uploaded, r.Uploaded, time.Since(m.at))
+	}
+	m.seq++
+	r.Seq, m.last, m.at = m.seq, r, time.Now()
+	var to []*memberlist.Node
+	for _, n := range f.live {
+		if n.Name != f.cfg.Name {
+			to = append(to, n)
+		}
+	}
+	f.mu.Unlock()
+	b := r.encode()
+	for _, n := range to {
+		if err := f.list.SendBestEffort(n, b); err != nil {
+			f.log.Debug("fleet: a report was not sent", "to", n.Name, "err", err)
+		}
+	}
+}
+
+// meta returns what this node says of itself.
+func (f *Fleet) meta() meta {
+	m := meta{Store: f.store, Addrs: f.cfg.Node.PeerAddrs()}
+	ip := f.advertised()
+	for _, a := range f.cfg.Node.Addrs() {
+		if local := netip.AddrPortFrom(ip, a.Port()); a.Addr().Is4() == ip.Is4() && !slices.Contains(m.Addrs, local) {
+			m.Addrs = append(m.Addrs, local)
+		}
+	}
+	m.Addrs = slices.DeleteFunc(m.Addrs, func(a netip.AddrPort) bool { return a.Port() == 0 })
+	return m
+}
+
+// updateMeta tells the other members when what this node says of itself has changed.
+func (f *Fleet) updateMeta() {
+	m := f.meta()
+	text := string(m.encode())
+	if f.own.meta == text {
+		return
+	}
+	first := f.own.meta == ""
+	f.own.meta = text
+	if first { // the membership began with it
+		return
+	}
+	if err := f.list.UpdateNode(resolveWithin); err != nil {
+		f.log.Debug("fleet: the others were not told of a change", "err", err)
+	}
+}
+
+// advertised returns the address at which the other members reach this node.
+func (f *Fleet) advertised() netip.Addr {
+	for _, a := range f.port.net.Addrs() {
+		if !a.Addr().IsUnspecified() {
+			return a.Addr()
+		}
+	}
+	out := f.cfg.Node.Outbound()
+	for _, name := range f.cfg.Members {
+		list, err := f.resolve(name)
+		if err != nil {
+			continue
+		}
+		for _, a := range list {
+			if ip := out.SourceOf(a); ip.IsValid() {
+				return ip
+			}
+		}
+	}
+	if paths, err := out.Paths(); err == nil {
+		for _, l := range paths.Internet {
+			if ip := l.Prefix.Addr(); ip.IsValid() {
+				return ip
+			}
+		}
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}

@@ -1,0 +1,102 @@
+package fleet
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"seedbed/internal/id"
+)
+
+// Status is what a node knows of its fleet.
+type Status struct {
+	Name    string // of this node
+	Members []Member
+	// Settling says that a change of the members has not taken effect yet.
+	Settling bool
+	// Unreachable says why none of Config.Members could be reached, or is "".
+	Unreachable string
+}
+
+// Member is a node of the fleet.
+type Member struct {
+	Name string
+	Addr netip.AddrPort // for the other members
+	// Peers has the addresses at which peers find it, the best one first.
+	Peers []netip.AddrPort
+	// Self is this node.
+	Self bool
+	// Live says that it is a member now; otherwise it was a short time ago.
+	Live bool
+	// OtherStore says that it has another object store, and so owns nothing.
+	OtherStore bool
+	// Rival is the address of another node with the same name.
+	Rival netip.AddrPort
+
+	// Age is how old the numbers are, which the member has sent; negative if there are none.
+	Age     time.Duration
+	Version string
+	Since   time.Time // its start
+	// Torrents counts the infohashes of the store, Owned those of them that it announces, and Announced all that it announces.
+	Torrents, Owned, Announced int64
+	Connected                  int64 // peers
+	Uploaded, UpRate           int64 // bytes, and bytes a second
+	Hits, Misses               int64 // reads that the cache answered, and those that waited for the store
+	Requests, Fetched          int64 // requests to the store, and bytes from it
+	Cached                     int64 // bytes in the cache
+}
+
+// Status returns what is known now.
+func (f *Fleet) Status() Status {
+	own := f.measure()
+	now := f.now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Status{Name: f.cfg.Name, Settling: f.settling.first != 0}
+	if f.joined.err != nil {
+		s.Unreachable = f.joined.err.Error()
+	}
+	for name, n := range f.live {
+		m := Member{Name: name, Live: true, Self: name == f.cfg.Name, Age: -1}
+		if ip, ok := netip.AddrFromSlice(n.Addr); ok {
+			m.Addr = netip.AddrPortFrom(ip.Unmap(), n.Port)
+		}
+		if about, err := parseMeta(n.Meta); err == nil {
+			m.Peers, m.OtherStore = about.Addrs, about.Store != f.store
+		}
+		if r, ok := f.rivals[name]; ok {
+			m.Rival = r.addr
+		}
+		if m.Self {
+			m.take(&own, 0)
+		} else if r, ok := f.reports[name]; ok {
+			m.take(&r.report, now.Sub(r.at))
+		}
+		s.Members = append(s.Members, m)
+	}
+	for _, name := range f.settling.current {
+		if f.live[name] == nil {
+			s.Members = append(s.Members, Member{Name: name, Age: -1})
+		}
+	}
+	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+// take takes over the numbers of a report.
+func (m *Member) take(r *report, age time.Duration) {
+	m.Age, m.Version, m.Since = age, r.Version, time.UnixMilli(r.Start)
+	m.Torrents, m.Owned, m.Announced, m.Connected = r.Torrents, r.Owned, r.Announced, r.Peers
+	m.Uploaded, m.UpRate = r.Uploaded, r.UpRate
+	m.Hits, m.Misses, m.Requests, m.Fetched, m.Cached = r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached
+}
+
+// Owners returns the names of the members that own an infohash, the first one first. There are none until the first members
+// have settled.
+func (f *Fleet) Owners(infohash id.ID) []string {
+	f.mu.Lock()
+	owners := f.owners
+	f.mu.Unlock()
+	return owners.Owners(infohash, Copies)
+}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"seedbed/internal/id"
+)
+
+// Several nodes can share one object store, as a fleet (package node/fleet). Each torrent of the store is then owned by some
+// of them: its owners announce it, in the DHT and in the local network. All of them serve it to the peers that connect.
+// Torrents whose files are elsewhere are announced by the node that has them.
+
+// fleet is what the node knows of the others with which it shares the store. Its zero value means that there are none.
+type fleet struct {
+	owns     atomic.Pointer[func(id.ID) bool] // nil: this node owns everything
+	partners atomic.Pointer[[]netip.AddrPort] // sorted
+}
+
+// SetOwned makes the node announce only those torrents of its object store for which owns returns true. Call it again, with
+// the same function or another one, when the result has changed. owns must be fast, because it is called for all torrents
+// with a lock held, and from any goroutine.
+func (n *Node) SetOwned(owns func(infohash id.ID) bool) {
+	n.fleet.owns.Store(&owns)
+	if n.announcer != nil {
+		n.announcer.SetOwned(owns)
+	}
+	n.wakeLSD()
+}
+
+// isOwned reports whether this node announces the torrent.
+func (t *Torrent) isOwned() bool {
+	owns := t.node.fleet.owns.Load()
+	return owns == nil || t.ownedKey() == id.ID{} || (*owns)(t.hash)
+}
+
+// ownedKey returns the key by which SetOwned decides: the infohash of a torrent of the object store, otherwise zero.
+func (t *Torrent) ownedKey() id.ID {
+	if t.spec().Objects {
+		return t.hash
+	}
+	return id.ID{}
+}
+
+// IsAnnounced reports whether the node keeps an infohash announced in the DHT.
+func (n *Node) IsAnnounced(infohash id.ID) bool {
+	return n.announcer != nil && n.announcer.IsAnnounced(infohash)
+}
+
+// SetPartners sets the addresses at which peers find the other nodes of the fleet. The node does not connect to them, because
+// they have what it has.
+func (n *Node) SetPartners(list []netip.AddrPort) {
+	list = slices.Clone(list)
+	slices.SortFunc(list, netip.AddrPort.Compare)
+	n.fleet.partners.Store(&list)
+}
+
+// isPartner reports whether peers find another node of the fleet at an address.
+func (n *Node) isPartner(addr netip.AddrPort) bool {
+	list := n.fleet.partners.Load()
+	if list == nil {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(*list, addr, netip.AddrPort.Compare)
+	return found
+}
+
+// excludePartners returns the peers that are no other nodes of the fleet.
+func (n *Node) excludePartners(peers []netip.AddrPort) []netip.AddrPort {
+	if !slices.ContainsFunc(peers, n.isPartner) {
+		return peers
+	}
+	return slices.DeleteFunc(slices.Clone(peers), n.isPartner)
+}
+
+// PeerAddrs returns the addresses at which peers find this node, as far as they are known: the one that others see first,
+// then those that it listens on. They are in no case unspecified, and there may be none.
+func (n *Node) PeerAddrs() (list []netip.AddrPort) {
+	ports := n.ports()
+	for _, ip := range n.own() {
+		if ip.IsValid() {
+			list = append(list, netip.AddrPortFrom(ip, ports.Of(ip.Is6())))
+		}
+	}
+	for _, a := range n.net.Addrs() {
+		if !a.Addr().IsUnspecified() && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// StoreTotals is what the node has asked of its object store, from its start.
+type StoreTotals struct {
+	Requests, Read int64 // requests, and bytes that were read
+	Hits, Misses   int64 // reads that the cache answered, and those that waited for the store
+	Cached         int64 // bytes that are in the cache now
+}
+
+// StoreTotals returns what the node has asked of its object store; zero if it has none.
+func (n *Node) StoreTotals() StoreTotals {
+	o := n.cfg.Objects
+	if o == nil {
+		return StoreTotals{}
+	}
+	c := o.Store.Counts()
+	t := StoreTotals{Requests: c.Gets + c.Heads + c.Lists + c.Puts, Read: c.Read}
+	t.Hits, t.Misses = o.Shared.Counts()
+	_, t.Cached = o.Shared.Cache.Size()
+	return t
+}
