@@ -2,28 +2,51 @@ package swarm
 
 import (
 	"context"
+	"sync/atomic"
 
 	"seedbed/swarm/engine"
 )
 
 // remote holds the uploads of a torrent whose data is elsewhere until it is here. Nothing waits for it: the connections
 // go on with other blocks and messages. If the storage is not a Remote, it does nothing.
+//
+// What is fetched costs money, and a peer that asks for a block of a piece makes us fetch the piece. So a peer that makes us fetch
+// much more than it reads gets only what is here.
 type remote struct {
 	t       *Torrent
 	storage Remote // nil if all data is here
-	waiting map[heldUpload]struct{}
+	conns   map[engine.Conn]*remoteConn
 }
 
-// heldUpload is a block that its peer waits for.
-type heldUpload struct {
-	conn  engine.Conn
-	block engine.Block
+const (
+	// maxHeld is how many blocks are fetched for a connection at a time.
+	maxHeld = 4096
+	// fetchedFree and fetchedFactor limit what a connection makes us fetch, in bytes: fetchedFree or 4 pieces, and fetchedFactor
+	// times what it was sent. A peer may take as little as one block of every piece of 1 MiB, because it has the others from
+	// other peers.
+	fetchedFree   = 16 << 20
+	fetchedFactor = 64
+)
+
+// remoteConn is what a connection waits for, and what it costs.
+type remoteConn struct {
+	held    map[engine.Block]*heldBlock
+	fetched int64     // bytes of pieces that were not here when it asked for them
+	sent    int64     // bytes that were here
+	pieces  [4]uint32 // plus 1: those counted last in fetched
+	next    int       // index in pieces
+}
+
+// heldBlock is a block that is being fetched for a connection.
+type heldBlock struct {
+	withdrawn atomic.Bool // the peer does not want it any more
 }
 
 // open sets the storage. Nothing has been uploaded before.
 func (r *remote) open(t *Torrent, s Storage) {
 	r.t = t
 	r.storage, _ = s.(Remote)
+	r.conns = map[engine.Conn]*remoteConn{}
 }
 
 // isHere reports whether the data of a block is here. Otherwise the block is uploaded when it is. Only the loop may call it.
@@ -31,16 +54,50 @@ func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
 	if r.storage == nil {
 		return true
 	}
-	u := heldUpload{n, b}
+	c := r.conns[n]
+	if c == nil {
+		c = &remoteConn{held: map[engine.Block]*heldBlock{}}
+		r.conns[n] = c
+	}
+	if h := c.held[b]; h != nil {
+		h.withdrawn.Store(false)
+		return false
+	}
 	off, size := r.bounds(b)
-	if r.storage.Fetch(off, size, func(err error) { r.t.inbox.post(item{fn: func() { r.came(u, err) }}) }) {
+	if r.storage.Fetch(off, size, nil, nil) {
+		c.sent += size
 		return true
 	}
-	if r.waiting == nil {
-		r.waiting = map[heldUpload]struct{}{}
+	if !c.mayFetch(r.t.info.PieceLength) {
+		r.t.inbox.postBlocks(engine.BlockUnsent, n, []engine.Block{b})
+		return false
 	}
-	r.waiting[u] = struct{}{}
+	h := new(heldBlock)
+	ready := func(err error) { r.t.inbox.post(item{fn: func() { r.came(n, b, h, err) }}) }
+	if r.storage.Fetch(off, size, ready, func() bool { return !h.withdrawn.Load() }) {
+		c.sent += size
+		return true
+	}
+	c.charge(b.Piece, r.t.info.PieceLength)
+	c.held[b] = h
 	return false
+}
+
+// mayFetch reports whether more may be fetched for the connection.
+func (c *remoteConn) mayFetch(pieceLength int64) bool {
+	return len(c.held) < maxHeld && c.fetched <= max(fetchedFree, 4*pieceLength)+fetchedFactor*c.sent
+}
+
+// charge counts a piece that is fetched for the connection.
+func (c *remoteConn) charge(piece uint32, pieceLength int64) {
+	for _, p := range c.pieces {
+		if p == piece+1 {
+			return
+		}
+	}
+	c.pieces[c.next] = piece + 1
+	c.next = (c.next + 1) % len(c.pieces)
+	c.fetched += pieceLength
 }
 
 // bounds returns the range of a block in the torrent, without what is beyond its end.
@@ -51,26 +108,39 @@ func (r *remote) bounds(b engine.Block) (off, size int64) {
 }
 
 // came uploads a block that has come, or tells the engine that it has not.
-func (r *remote) came(u heldUpload, err error) {
-	if _, wanted := r.waiting[u]; !wanted {
+func (r *remote) came(n engine.Conn, b engine.Block, h *heldBlock, err error) {
+	c := r.conns[n]
+	if c == nil || c.held[b] != h {
 		return
 	}
-	delete(r.waiting, u)
-	if err == nil {
-		r.t.upload(u.conn, u.block)
-		return
+	delete(c.held, b)
+	switch {
+	case h.withdrawn.Load():
+	case err == nil:
+		r.t.upload(n, b)
+	default:
+		r.t.cfg.Log.Debug("a block could not be fetched", "infohash", r.t.cfg.InfoHash, "piece", b.Piece, "error", err)
+		r.t.inbox.postBlocks(engine.BlockUnsent, n, []engine.Block{b})
 	}
-	r.t.cfg.Log.Debug("a block could not be fetched", "infohash", r.t.cfg.InfoHash, "piece", u.block.Piece, "error", err)
-	r.t.inbox.postBlocks(engine.BlockUnsent, u.conn, []engine.Block{u.block})
 }
 
 // withdraw gives up a block of a connection, or all of them if the length of b is zero.
 func (r *remote) withdraw(n engine.Conn, b engine.Block) {
+	c := r.conns[n]
+	if c == nil {
+		return
+	}
 	var gone []engine.Block
-	for u := range r.waiting {
-		if u.conn == n && (b.Length == 0 || u.block == b) {
-			delete(r.waiting, u)
-			gone = append(gone, u.block)
+	withdraw := func(b engine.Block, h *heldBlock) {
+		if h != nil && !h.withdrawn.Swap(true) {
+			gone = append(gone, b)
+		}
+	}
+	if b.Length > 0 {
+		withdraw(b, c.held[b])
+	} else {
+		for b, h := range c.held {
+			withdraw(b, h)
 		}
 	}
 	if len(gone) > 0 {
@@ -78,12 +148,13 @@ func (r *remote) withdraw(n engine.Conn, b engine.Block) {
 	}
 }
 
-// closed forgets what a connection was waiting for.
+// closed forgets a connection.
 func (r *remote) closed(n engine.Conn) {
-	for u := range r.waiting {
-		if u.conn == n {
-			delete(r.waiting, u)
+	if c := r.conns[n]; c != nil {
+		for _, h := range c.held {
+			h.withdrawn.Store(true)
 		}
+		delete(r.conns, n)
 	}
 }
 
@@ -95,7 +166,7 @@ func (r *remote) wait(ctx context.Context, off, n int64) error {
 	n = min(n, r.t.info.Length-off)
 	for n > 0 {
 		ready := make(chan error, 1)
-		if r.storage.Fetch(off, n, func(err error) { ready <- err }) {
+		if r.storage.Fetch(off, n, func(err error) { ready <- err }, func() bool { return ctx.Err() == nil }) {
 			return nil
 		}
 		select {

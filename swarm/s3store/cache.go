@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,11 +9,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"time"
 
 	"seedbed/internal/id"
 	"seedbed/internal/statefile"
@@ -29,12 +30,17 @@ type Cache struct {
 	lock    *statefile.Lock
 
 	mu       sync.Mutex
-	blocks   *simplelru.LRU[blockKey, cached]
+	blocks   *lru
 	torrents map[id.ID]uint32 // numbers of torrents, for short keys
 	hashes   []id.ID          // by number
 	size     int64            // of blocks, and of those that are reserved
 	nextFile uint32           // number of the next file
 	removed  []string         // names of files to be deleted after mu is unlocked
+
+	failure     error // why the folder could not be written to
+	failedUntil time.Time
+
+	write func(f *os.File, b []byte, off int64) (int, error)
 
 	unsynced chan unsyncedBlock
 	syncing  sync.WaitGroup
@@ -42,7 +48,7 @@ type Cache struct {
 
 // cached is a block in the cache.
 type cached struct {
-	size int64
+	size uint32 // in bytes; pieces have at most 512 MiB
 	// file is the number of its file. A block that is fetched again gets another file, so that nobody reads
 	// the old one through a descriptor that is still open.
 	file uint32
@@ -85,11 +91,7 @@ func OpenCache(dir string, max int64, handles *storage.Handles) (*Cache, error) 
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	c := &Cache{dir: dir, max: max, handles: handles, reader: reader, lock: lock, torrents: map[id.ID]uint32{}, unsynced: make(chan unsyncedBlock, unsyncedBlocks), nextFile: rand.Uint32()}
-	c.blocks, _ = simplelru.NewLRU(math.MaxInt32, func(k blockKey, b cached) { // the size in bytes is what counts
-		c.size -= b.size
-		c.removed = append(c.removed, c.name(k, b.file), c.name(k, b.file)+newSuffix)
-	})
+	c := &Cache{dir: dir, max: max, handles: handles, reader: reader, lock: lock, torrents: map[id.ID]uint32{}, unsynced: make(chan unsyncedBlock, unsyncedBlocks), nextFile: rand.Uint32(), blocks: newLRU(), write: (*os.File).WriteAt}
 	if err := c.load(); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
@@ -106,6 +108,12 @@ func (c *Cache) load() error {
 	if err != nil {
 		return err
 	}
+	type found struct {
+		key   blockKey
+		block cached
+		at    int64 // when it was written, in Unix seconds
+	}
+	var all []found
 	for _, folder := range folders {
 		var hash id.ID
 		if hash, err = id.ParseHex(filepath.Base(folder)); err != nil {
@@ -121,13 +129,17 @@ func (c *Cache) load() error {
 			switch {
 			case strings.HasSuffix(e.Name(), newSuffix):
 				_ = os.Remove(filepath.Join(folder, e.Name()))
-			case isBlock && err == nil && fi.Mode().IsRegular():
-				c.mu.Lock()
-				c.insert(blockKey{c.number(hash), block}, cached{size: fi.Size(), file: file, isSynced: true})
-				c.unlock()
+			case isBlock && err == nil && fi.Mode().IsRegular() && fi.Size() <= math.MaxUint32:
+				all = append(all, found{blockKey{c.number(hash), block}, cached{size: uint32(fi.Size()), file: file, isSynced: true}, fi.ModTime().Unix()})
 			}
 		}
 		_ = os.Remove(folder) // if it is empty
+	}
+	slices.SortStableFunc(all, func(a, b found) int { return cmp.Compare(a.at, b.at) })
+	c.mu.Lock()
+	defer c.unlock()
+	for _, f := range all {
+		c.insert(f.key, f.block)
 	}
 	return nil
 }
@@ -153,17 +165,58 @@ func (c *Cache) number(hash id.ID) uint32 {
 
 // insert adds a block in place of the one of that name, and removes others until all fit. mu is held.
 func (c *Cache) insert(k blockKey, b cached) {
-	c.blocks.Remove(k)
-	c.size += b.size
-	c.blocks.Add(k, b)
-	c.shrink()
+	c.remove(k)
+	c.size += int64(b.size)
+	c.blocks.set(k, b)
+	c.shrink(c.max)
 }
 
-// shrink removes blocks until the rest fit. mu is held.
-func (c *Cache) shrink() {
-	for c.size > c.max && c.blocks.Len() > 0 {
-		c.blocks.RemoveOldest()
+// remove removes a block. mu is held.
+func (c *Cache) remove(k blockKey) {
+	if b, ok := c.blocks.remove(k); ok {
+		c.size -= int64(b.size)
+		c.removed = append(c.removed, c.name(k, b.file), c.name(k, b.file)+newSuffix)
 	}
+}
+
+// shrink removes blocks until the rest have at most max bytes. mu is held.
+func (c *Cache) shrink(max int64) {
+	for c.size > max {
+		k, ok := c.blocks.oldest()
+		if !ok {
+			return
+		}
+		c.remove(k)
+	}
+}
+
+// makeRoom removes blocks because the disk is full, and keeps the cache as small as it is then. It returns false if there was nothing
+// to remove.
+func (c *Cache) makeRoom(n int64) bool {
+	c.mu.Lock()
+	defer c.unlock()
+	had := c.blocks.len()
+	c.shrink(c.size - n)
+	c.max = min(c.max, c.size)
+	return c.blocks.len() < had
+}
+
+// failed records that the folder cannot be written to. Until some time later check returns the error, so that nothing is fetched
+// in vain.
+func (c *Cache) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failure, c.failedUntil = err, time.Now().Add(retryLongest)
+}
+
+// check returns why the folder could not be written to shortly before, or nil.
+func (c *Cache) check() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.failedUntil) {
+		return c.failure
+	}
+	return nil
 }
 
 // unlock unlocks mu and deletes the files of removed blocks.
@@ -188,7 +241,7 @@ func (c *Cache) name(k blockKey, file uint32) string {
 func (c *Cache) reserve(size int64) {
 	c.mu.Lock()
 	c.size += size
-	c.shrink()
+	c.shrink(c.max)
 	c.unlock()
 }
 
@@ -226,7 +279,7 @@ const createAttempts = 10
 // add adds a block that was reserved, and whose pieces are verified or marked as bad. The caller then calls seal.
 func (c *Cache) add(k blockKey, b cached) {
 	c.mu.Lock()
-	c.size -= b.size
+	c.size -= int64(b.size)
 	c.insert(k, b)
 	c.unlock()
 }
@@ -246,15 +299,15 @@ func (c *Cache) sync() {
 		err := errors.Join(u.file.Sync(), u.file.Close())
 		c.mu.Lock()
 		path := filepath.Join(c.dir, c.name(u.key, u.number))
-		if b, has := c.blocks.Peek(u.key); has && b.file == u.number {
+		if b, has := c.blocks.peek(u.key); has && b.file == u.number {
 			if err == nil {
 				err = os.Rename(path+newSuffix, path)
 			}
 			if err == nil {
 				b.isSynced = true
-				c.blocks.Add(u.key, b)
+				c.blocks.set(u.key, b)
 			} else { // after a failed sync nothing is known about what is on the disk
-				c.blocks.Remove(u.key)
+				c.remove(u.key)
 			}
 		}
 		c.unlock()
@@ -265,7 +318,7 @@ func (c *Cache) sync() {
 func (c *Cache) get(k blockKey) (cached, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.blocks.Get(k)
+	return c.blocks.get(k)
 }
 
 // readAt reads from a block in the cache. The error is errEvicted if it is not there any longer, or errDamaged if another program
@@ -273,7 +326,7 @@ func (c *Cache) get(k blockKey) (cached, bool) {
 func (c *Cache) readAt(k blockKey, b []byte, off int64) error {
 	for {
 		c.mu.Lock()
-		at, has := c.blocks.Get(k)
+		at, has := c.blocks.get(k)
 		name := c.name(k, at.file)
 		c.mu.Unlock()
 		if !has {
@@ -288,10 +341,10 @@ func (c *Cache) readAt(k blockKey, b []byte, off int64) error {
 			_, err = c.reader.ReadAt(name, b, off)
 		}
 		c.mu.Lock()
-		now, has := c.blocks.Peek(k)
+		now, has := c.blocks.peek(k)
 		same := has && now.file == at.file
 		if same && err != nil && now.isSynced == at.isSynced {
-			c.blocks.Remove(k)
+			c.remove(k)
 			c.unlock()
 			return errDamaged
 		}
@@ -313,7 +366,7 @@ var (
 // drop removes a block.
 func (c *Cache) drop(k blockKey) {
 	c.mu.Lock()
-	c.blocks.Remove(k)
+	c.remove(k)
 	c.unlock()
 }
 
@@ -324,7 +377,7 @@ func (c *Cache) Dir() string { return c.dir }
 func (c *Cache) Size() (blocks int, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.blocks.Len(), c.size
+	return c.blocks.len(), c.size
 }
 
 // Close waits until all blocks are synced. No Storage may use the cache any more.

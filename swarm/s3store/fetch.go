@@ -2,9 +2,11 @@ package s3store
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,32 +15,42 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// A fetch brings a block from the store into the cache.
+// A fetch brings a unit from the store into the cache.
 type fetch struct {
 	s     *Storage
-	block int
+	unit  int
+	delay time.Duration // before it begins
 	file  *os.File
 	ctx   context.Context
 	stop  context.CancelFunc
 	done  chan struct{} // closed at the end
 
 	// The following are guarded by s.mu.
-	verified int64 // bytes from the beginning of the block that can be read from file, except for bad pieces
+	verified int64 // bytes from the beginning of the unit that can be read from file, except for bad pieces
 	wrong    []int // pieces whose hash is wrong, so that file has other bytes in their place
 	inCache  bool  // it is read from there
-	waiting  []func(error)
+	waiting  []waiter
 	readers  sync.WaitGroup // reads of file
 }
 
-// want returns the fetch of a block, which it begins if necessary. s.mu is held.
-func (s *Storage) want(block int) *fetch {
-	f := s.fetches[block]
+// waiter is somebody who waits for a part of a unit.
+type waiter struct {
+	ready  func(error)
+	wanted func() bool
+	end    int64 // of the part, in the unit
+}
+
+var errUnwanted = errors.New("nobody wants it any more")
+
+// want returns the fetch of a unit, which it begins if necessary. s.mu is held.
+func (s *Storage) want(unit int) *fetch {
+	f := s.fetches[unit]
 	if f != nil {
 		return f
 	}
-	f = &fetch{s: s, block: block, done: make(chan struct{})}
+	f = &fetch{s: s, unit: unit, delay: s.damaged[unit], done: make(chan struct{})}
 	f.ctx, f.stop = context.WithCancel(s.ctx)
-	s.fetches[block] = f
+	s.fetches[unit] = f
 	if s.running == fetchesOfOne {
 		s.queue = append(s.queue, f)
 		return f
@@ -55,34 +67,86 @@ func (s *Storage) start(f *fetch) {
 	})
 }
 
-// wait calls ready when more of the block can be read, or when the fetch has ended. s.mu is held.
-func (f *fetch) wait(ready func(error)) { f.waiting = append(f.waiting, ready) }
-
-// wake calls everybody who waits.
-func (f *fetch) wake(err error) {
+// isWanted reports whether somebody waits for a fetch, or it is ahead of all readers.
+func (f *fetch) isWanted() bool {
 	f.s.mu.Lock()
-	list := f.waiting
-	f.waiting = nil
+	defer f.s.mu.Unlock()
+	return len(f.waiting) == 0 || slices.ContainsFunc(f.waiting, func(w waiter) bool { return w.wanted() })
+}
+
+// wait tells w when its part can be read, or when the fetch has ended. s.mu is held.
+func (f *fetch) wait(w waiter) { f.waiting = append(f.waiting, w) }
+
+// wake tells those whose part can be read, or everybody if the fetch has ended.
+func (f *fetch) wake(ended bool, err error) {
+	f.s.mu.Lock()
+	var list, rest []waiter
+	for _, w := range f.waiting {
+		if ended || w.end <= f.verified {
+			list = append(list, w)
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	f.waiting = rest
 	f.s.mu.Unlock()
-	for _, ready := range list {
-		ready(err)
+	for _, w := range list {
+		w.ready(err)
 	}
 }
 
-// run fetches the block, and puts it into the cache.
+// run fetches the unit, and puts it into the cache.
 func (f *fetch) run() error {
 	s := f.s
+	if f.delay > 0 && !pause(f.ctx, f.delay) {
+		return f.ctx.Err()
+	}
 	if err := s.shared.begin(f.ctx); err != nil {
 		return err
 	}
 	defer s.shared.end()
-	c, key := s.shared.Cache, s.key(f.block)
-	begin, size := s.bounds(f.block)
+	if !f.isWanted() {
+		return errUnwanted
+	}
+	c := s.shared.Cache
+	if err := c.check(); err != nil {
+		return err
+	}
+	_, size := s.bounds(f.unit)
 	c.reserve(size)
-	number, file, err := c.create(key)
+	number, err := f.fill()
 	if err != nil {
 		c.release(size)
-		return storage.Wrap("write", s.shared.Cache.Dir(), err)
+		var local *storage.Error
+		if errors.As(err, &local) {
+			c.failed(err)
+		}
+		return err
+	}
+	s.mu.Lock()
+	b := cached{size: uint32(size), file: number, partial: len(f.wrong) > 0}
+	if b.partial {
+		s.wrong[f.unit] = f.wrong
+	}
+	s.mu.Unlock()
+	key := s.key(f.unit)
+	c.add(key, b)
+	s.mu.Lock()
+	f.inCache = true
+	s.mu.Unlock()
+	f.readers.Wait()
+	c.seal(key, b, f.file)
+	return nil
+}
+
+// fill fetches the unit into a file of the cache, and returns the number of the file. While the store does not work, it tries again.
+// If the disk is full, it makes room.
+func (f *fetch) fill() (number uint32, err error) {
+	s, c := f.s, f.s.shared.Cache
+	begin, size := s.bounds(f.unit)
+	number, file, err := c.create(s.key(f.unit))
+	if err != nil {
+		return 0, storage.Wrap("write", c.Dir(), err)
 	}
 	s.mu.Lock()
 	f.file = file
@@ -90,31 +154,17 @@ func (f *fetch) run() error {
 	deadline := time.Now().Add(fetchTime)
 	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
 		before := f.progress()
-		err = f.attempt(begin, size)
+		err := f.attempt(begin, size)
 		if f.progress() > before {
 			deadline, wait = time.Now().Add(fetchTime), retryFirst
 		}
-		if objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline) || !pause(f.ctx, wait) {
-			break
+		var local *storage.Error
+		switch {
+		case errors.As(err, &local) && local.Kind == storage.Full && c.makeRoom(2*size):
+		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline) || !pause(f.ctx, wait):
+			return number, err
 		}
 	}
-	if err != nil {
-		c.release(size)
-		return err
-	}
-	s.mu.Lock()
-	b := cached{size: size, file: number, partial: len(f.wrong) > 0}
-	if b.partial {
-		s.wrong[f.block] = f.wrong
-	}
-	s.mu.Unlock()
-	c.add(key, b)
-	s.mu.Lock()
-	f.inCache = true
-	s.mu.Unlock()
-	f.readers.Wait()
-	c.seal(key, b, file)
-	return nil
 }
 
 // progress returns how much of the block is verified.
@@ -131,14 +181,14 @@ func (f *fetch) end(err error) {
 	s := f.s
 	s.mu.Lock()
 	s.running--
-	delete(s.fetches, f.block)
+	delete(s.fetches, f.unit)
 	if len(s.queue) > 0 {
 		next := s.queue[0]
 		s.queue = s.queue[1:]
 		s.start(next)
 	}
 	s.mu.Unlock()
-	f.wake(err)
+	f.wake(true, err)
 	if err != nil && f.file != nil {
 		f.readers.Wait()
 		_ = f.file.Close()
@@ -146,12 +196,14 @@ func (f *fetch) end(err error) {
 	}
 }
 
-// attempt fetches what is missing of the block, which has size bytes from begin in the torrent.
+// attempt fetches what is missing of the unit, which has size bytes from begin in the torrent.
 func (f *fetch) attempt(begin, size int64) error {
 	s := f.s
 	from := begin + f.progress()
-	src := newSource(s.info, from, begin+size-from, f.open)
+	ctx, cancel := context.WithCancel(f.ctx)
+	src := newSource(s.info, from, begin+size-from, func(sp metainfo.Span) (io.ReadCloser, error) { return f.open(ctx, sp) })
 	defer src.close()
+	defer cancel()
 	buffer := s.shared.buffers.Get().(*[]byte)
 	defer s.shared.buffers.Put(buffer)
 	for from < begin+size {
@@ -164,7 +216,7 @@ func (f *fetch) attempt(begin, size int64) error {
 		s.mu.Lock()
 		f.verified = from - begin
 		s.mu.Unlock()
-		f.wake(nil)
+		f.wake(false, nil)
 	}
 	return nil
 }
@@ -182,7 +234,7 @@ func (f *fetch) piece(src io.Reader, p int, n, at int64, buffer []byte) error {
 		if done < data {
 			_, _ = h.Write(b[:min(int64(len(b)), data-done)])
 		}
-		if _, err := f.file.WriteAt(b, at+done); err != nil {
+		if _, err := s.shared.Cache.write(f.file, b, at+done); err != nil {
 			return storage.Wrap("write", s.shared.Cache.Dir(), err)
 		}
 		done += int64(len(b))
@@ -198,16 +250,16 @@ func (f *fetch) piece(src io.Reader, p int, n, at int64, buffer []byte) error {
 }
 
 // open asks the store for a part of a file.
-func (f *fetch) open(sp metainfo.Span) (io.ReadCloser, error) {
+func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
 	s := f.s
-	at, err := s.where(f.ctx)
+	at, err := s.where(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	o := objectstore.Object{Name: at.objectOf(s.info, sp.File), Size: s.info.Files[sp.File].Length, ETag: s.etags[sp.File]}
 	s.mu.Unlock()
-	body, etag, err := at.store.Read(f.ctx, o, sp.Offset, sp.Length, &s.Usage)
+	body, etag, err := at.store.Read(ctx, o, sp.Offset, sp.Length, &s.Usage)
 	switch objectstore.KindOf(err) {
 	case objectstore.Changed, objectstore.NotFound: // zeros are hashed in its place, and are wrong
 		s.gone(sp.File)

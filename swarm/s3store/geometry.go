@@ -6,7 +6,8 @@ import "seedbed/magnet/metainfo"
 // larger.
 const BlockSize = 8 << 20
 
-// geometry divides a torrent into blocks.
+// geometry divides a torrent into units, each of which is fetched and cached as a whole: blocks first, then single pieces, for
+// readers that want only few of a block. If all blocks are single pieces, these are the only units.
 type geometry struct {
 	info *metainfo.Info
 	per  int // pieces in a block, except for the last one
@@ -19,18 +20,33 @@ func newGeometry(info *metainfo.Info) geometry {
 // numBlocks returns the number of blocks.
 func (g geometry) numBlocks() int { return (g.info.NumPieces() + g.per - 1) / g.per }
 
-// blockOf returns the block of a byte of the torrent.
-func (g geometry) blockOf(off int64) int { return int(off / g.info.PieceLength / int64(g.per)) }
+// blockOf returns the block of a piece.
+func (g geometry) blockOf(piece int) int { return piece / g.per }
 
-// pieces returns the pieces of a block: those from first up to, and without, end.
-func (g geometry) pieces(block int) (first, end int) {
-	first = block * g.per
+// unitOf returns the unit of a single piece.
+func (g geometry) unitOf(piece int) int {
+	if g.per == 1 {
+		return piece
+	}
+	return g.numBlocks() + piece
+}
+
+// isBlock reports whether a unit is a block.
+func (g geometry) isBlock(unit int) bool { return unit < g.numBlocks() }
+
+// pieces returns the pieces of a unit: those from first up to, and without, end.
+func (g geometry) pieces(unit int) (first, end int) {
+	if !g.isBlock(unit) {
+		first = unit - g.numBlocks()
+		return first, first + 1
+	}
+	first = unit * g.per
 	return first, min(first+g.per, g.info.NumPieces())
 }
 
-// bounds returns where a block begins in the torrent, and its size.
-func (g geometry) bounds(block int) (off, size int64) {
-	first, end := g.pieces(block)
+// bounds returns where a unit begins in the torrent, and its size.
+func (g geometry) bounds(unit int) (off, size int64) {
+	first, end := g.pieces(unit)
 	off = int64(first) * g.info.PieceLength
 	return off, min(int64(end)*g.info.PieceLength, g.info.Length) - off
 }

@@ -211,12 +211,14 @@ func (m *maker) hashRange(ctx context.Context, d *metainfo.Draft, fileOf []int, 
 
 func (m *maker) attempt(ctx context.Context, d *metainfo.Draft, fileOf []int, first *int, end int, digests []metainfo.Digest, buffer []byte) error {
 	info := d.Layout()
+	ctx, cancel := context.WithCancel(ctx)
 	from := int64(*first) * info.PieceLength
 	src := newSource(info, from, min(int64(end)*info.PieceLength, info.Length)-from, func(sp metainfo.Span) (io.ReadCloser, error) {
 		body, _, err := m.store.Read(ctx, m.objects[fileOf[sp.File]], sp.Offset, sp.Length, nil)
 		return body, err
 	})
 	defer src.close()
+	defer cancel()
 	for ; *first < end; *first++ {
 		h := d.NewPieceHash(*first)
 		size, data := min(info.PieceSize(*first), info.Length-int64(*first)*info.PieceLength), info.DataSize(*first)

@@ -17,7 +17,7 @@ import (
 // The torrent of objects is that of the same files in a folder.
 func TestTheTorrentOfObjects(t *testing.T) {
 	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
-		for _, sizes := range [][]int{{3 << 20}, {1, 300_000, 20 << 20, 0, 5, 256 << 10, 256<<10 + 1}} {
+		for _, sizes := range [][]int{{3 << 20}, {1, 300_000, 17 << 20, 0, 5, 256 << 10, 256<<10 + 1}} {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t, format, sizes...)
 				var n atomic.Int32

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"sync"
+	"time"
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
@@ -39,16 +39,18 @@ type Storage struct {
 
 	mu      sync.Mutex
 	closed  bool
-	place   place             // of the objects; without a store until it is known
-	etags   []string          // of the objects that are read by several requests, by file
-	marks   []uint64          // of the ETags of all objects; 0 for those that are not known
-	bad     bitset.Set        // pieces that the store does not have as the torrent says
-	wrong   map[int][]int     // by block: pieces in whose place a partial block of the cache has other bytes
-	fetches map[int]*fetch    // by block
-	running int               // fetches that have or want a place
-	queue   []*fetch          // fetches that wait until the torrent has fewer
-	recent  [recentBlocks]int // blocks that were wanted last, plus 1
-	next    int               // index in recent
+	place   place                 // of the objects; without a store until it is known
+	etags   []string              // of the objects that are read by several requests, by file
+	marks   []uint64              // of the ETags of all objects; 0 for those that are not known
+	bad     bitset.Set            // pieces that the store does not have as the torrent says
+	wrong   map[int][]int         // by unit: pieces in whose place a partial unit of the cache has other bytes
+	fetches map[int]*fetch        // by unit
+	damaged map[int]time.Duration // by unit: the pause before it is fetched again, because other programs damage the cache
+	running int                   // fetches that have or want a place
+	queue   []*fetch              // fetches that wait until the torrent has fewer
+	recent  [recentBlocks]int     // blocks that were wanted last, plus 1
+	served  int64                 // bytes that were read
+	next    int                   // index in recent
 }
 
 // recentBlocks is how many readers of one torrent may read one block after another, each at its own place.
@@ -56,6 +58,22 @@ const recentBlocks = 16
 
 // ErrUnknownHashes is returned by Open for a v2 torrent whose piece layers are not known, so that nothing can be verified.
 var ErrUnknownHashes = errors.New("the hashes of the pieces are not known")
+
+// CacheError is returned by Open if the cache is too small for the pieces of a torrent.
+type CacheError struct {
+	Name               string
+	PieceLength, Least int64 // bytes
+}
+
+func (e *CacheError) Error() string {
+	return fmt.Sprintf("%s has pieces of %d MiB, which need a cache of at least %d MiB", e.Name, e.PieceLength>>20, e.Least>>20)
+}
+
+// Hint returns what a user can do about the error.
+func (e *CacheError) Hint() string { return fmt.Sprintf("use --cache-size %dM", e.Least>>20) }
+
+// blocksInCache is how many blocks of a torrent the cache must have room for, so that they are not deleted before they are read.
+const blocksInCache = 4
 
 // Open opens the objects of a torrent. If the store does not work, the objects are looked for later.
 func Open(ctx context.Context, o Options) (*Storage, error) {
@@ -75,10 +93,13 @@ func newStorage(o Options) (*Storage, error) {
 	if o.Info.LacksLayers() {
 		return nil, ErrUnknownHashes
 	}
+	if least := blocksInCache * o.Info.PieceLength; o.Shared.Cache.max < least {
+		return nil, &CacheError{o.Info.Name, o.Info.PieceLength, least}
+	}
 	s := &Storage{
 		geometry: newGeometry(o.Info), o: o, shared: o.Shared, seed: maphash.MakeSeed(),
 		etags: make([]string, len(o.Info.Files)), marks: make([]uint64, len(o.Info.Files)),
-		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{},
+		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{}, damaged: map[int]time.Duration{},
 	}
 	c := o.Shared.Cache
 	c.mu.Lock()
@@ -168,9 +189,9 @@ func (s *Storage) survey(ctx context.Context) error {
 		}
 	}
 	s.bad = bad
-	for block := range s.wrong { // it may be right now
-		delete(s.wrong, block)
-		s.shared.Cache.drop(s.key(block))
+	for unit := range s.wrong { // it may be right now
+		delete(s.wrong, unit)
+		s.shared.Cache.drop(s.key(unit))
 	}
 	return nil
 }
@@ -202,8 +223,7 @@ func (s *Storage) Have() bitset.Set {
 	for p := range s.info.NumPieces() {
 		ok := !s.bad.Has(p)
 		if !ok {
-			in, partial := s.isCached(s.blockOf(int64(p) * s.info.PieceLength))
-			ok = in && !partial
+			ok = s.isWhole(s.blockOf(p)) || s.isWhole(s.unitOf(p))
 		}
 		if ok {
 			have.Add(p)
@@ -212,144 +232,20 @@ func (s *Storage) Have() bitset.Set {
 	return have
 }
 
-// isCached reports whether a block is in the cache. partial means that some of its pieces may be bad.
-func (s *Storage) isCached(block int) (ok, partial bool) {
-	_, size := s.bounds(block)
-	b, ok := s.shared.Cache.get(s.key(block))
-	return ok && b.size == size, b.partial
+// isCached reports whether a unit is in the cache. partial means that some of its pieces may be bad.
+func (s *Storage) isCached(unit int) (ok, partial bool) {
+	_, size := s.bounds(unit)
+	b, ok := s.shared.Cache.get(s.key(unit))
+	return ok && int64(b.size) == size, b.partial
 }
 
-func (s *Storage) key(block int) blockKey { return blockKey{s.number, uint32(block)} }
-
-// Fetch reports whether ReadAt can read the range without the store, or will return why it cannot be read. Otherwise
-// the range is fetched, and ready is called once, on another goroutine: with nil when it is worth asking again, or with
-// the reason why the range cannot be fetched now.
-func (s *Storage) Fetch(off, n int64, ready func(error)) bool {
-	if s.fetch(off, n, ready) {
-		s.shared.hits.Add(1)
-		return true
-	}
-	s.shared.misses.Add(1)
-	return false
+// isWhole reports whether a unit is in the cache without bad pieces.
+func (s *Storage) isWhole(unit int) bool {
+	in, partial := s.isCached(unit)
+	return in && !partial
 }
 
-func (s *Storage) fetch(off, n int64, ready func(error)) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for block := s.blockOf(off); block <= s.blockOf(off+n-1); block++ {
-		if s.closed || s.isLocal(block, off, n) {
-			continue
-		}
-		s.want(block).wait(ready)
-		s.readAhead(block)
-		return false
-	}
-	s.readAhead(s.blockOf(off))
-	return true
-}
-
-// isLocal reports whether the part of a range that is in a block can be read, or never will. mu is held.
-func (s *Storage) isLocal(block int, off, n int64) bool {
-	if f := s.fetches[block]; f != nil {
-		begin, _ := s.bounds(block)
-		return off+n <= begin+f.verified
-	}
-	if in, partial := s.isCached(block); in && (!partial || s.wrong[block] != nil) {
-		return true
-	}
-	begin, size := s.bounds(block)
-	return s.hasBad(max(off, begin), min(off+n, begin+size))
-}
-
-// hasBad reports whether a range has bytes of a bad piece. mu is held.
-func (s *Storage) hasBad(from, to int64) bool {
-	for p := from / s.info.PieceLength; p*s.info.PieceLength < to; p++ {
-		if s.bad.Has(int(p)) {
-			return true
-		}
-	}
-	return false
-}
-
-// readAhead fetches the block after one that is wanted, if the one before was wanted recently. mu is held.
-func (s *Storage) readAhead(block int) {
-	mark := block + 1
-	follows := false
-	for _, r := range s.recent {
-		if r == mark { // it was noticed before
-			return
-		}
-		follows = follows || r == mark-1 && r > 0
-	}
-	s.recent[s.next] = mark
-	s.next = (s.next + 1) % recentBlocks
-	after := block + 1
-	if !follows || s.closed || after >= s.numBlocks() || s.fetches[after] != nil || s.running >= fetchesOfOne {
-		return
-	}
-	if in, _ := s.isCached(after); in {
-		return
-	}
-	first, end := s.pieces(after)
-	if !s.hasBad(int64(first)*s.info.PieceLength, int64(end)*s.info.PieceLength) {
-		s.want(after)
-	}
-}
-
-// ReadAt reads a range that Fetch has reported to be there. Otherwise the error is storage.ErrNotLocal. If the store does not have
-// the bytes of the torrent, it is a *storage.Error of kind Changed.
-func (s *Storage) ReadAt(b []byte, off int64) error {
-	for len(b) > 0 {
-		block := s.blockOf(off)
-		begin, size := s.bounds(block)
-		n := min(int64(len(b)), begin+size-off)
-		if err := s.readBlock(block, b[:n], off-begin); err != nil {
-			return err
-		}
-		b, off = b[n:], off+n
-	}
-	return nil
-}
-
-func (s *Storage) readBlock(block int, b []byte, at int64) error {
-	begin, _ := s.bounds(block)
-	from, n := begin+at, int64(len(b))
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return s.fail("read", s.info.Name, errClosed)
-	}
-	bad := s.hasBad(from, from+n)
-	if f := s.fetches[block]; f != nil && at+n <= f.verified && !f.inCache {
-		if s.overlaps(f.wrong, from, from+n) {
-			s.mu.Unlock()
-			return s.changed(from, n)
-		}
-		f.readers.Add(1)
-		s.mu.Unlock()
-		defer f.readers.Done()
-		_, err := f.file.ReadAt(b, at)
-		return err
-	}
-	in, partial := s.isCached(block)
-	in = in && (!partial || s.wrong[block] != nil && !s.overlaps(s.wrong[block], from, from+n))
-	s.mu.Unlock()
-	if in && s.shared.Cache.readAt(s.key(block), b, at) == nil {
-		return nil
-	}
-	if bad {
-		return s.changed(from, n)
-	}
-	return storage.ErrNotLocal
-}
-
-// overlaps reports whether a range has bytes of one of the pieces.
-func (s *Storage) overlaps(pieces []int, from, to int64) bool {
-	return slices.ContainsFunc(pieces, func(p int) bool {
-		begin := int64(p) * s.info.PieceLength
-		return begin < to && from < begin+s.info.PieceLength
-	})
-}
+func (s *Storage) key(unit int) blockKey { return blockKey{s.number, uint32(unit)} }
 
 var (
 	errClosed   = errors.New("the torrent is closed")

@@ -265,8 +265,8 @@ func (w *Writer) Recheck(ctx context.Context) (bitset.Set, error) {
 }
 
 // Fetch implements swarm.Remote.
-func (w *Writer) Fetch(off, n int64, ready func(error)) bool {
-	return !w.isDone() || w.remote.Fetch(off, n, ready)
+func (w *Writer) Fetch(off, n int64, ready func(error), wanted func() bool) bool {
+	return !w.isDone() || w.remote.Fetch(off, n, ready, wanted)
 }
 
 // ReadAt reads a range that Fetch has reported to be there.
