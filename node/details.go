@@ -4,7 +4,7 @@ import "time"
 
 // Details is what the user has chosen for a torrent, and when it was added.
 type Details struct {
-	Dir              string // the folder that contains the torrent's file or folder
+	Dir              string // the folder that contains the torrent's file or folder, or with Spec.Objects the place in the store
 	MoveTo           string // while its files move there; or ""
 	FinalDir         string // Spec.FinalDir, until a move has ended
 	Labels           []string
@@ -28,6 +28,9 @@ func (t *Torrent) Details() Details {
 	defer c.mu.Unlock()
 	d := Details{Dir: c.spec.Dir, MoveTo: c.moveTo, FinalDir: c.spec.FinalDir, Labels: c.spec.Labels, Category: c.spec.Category, UpRate: c.upRate, DownRate: c.downRate, Goals: c.spec.Goals,
 		Priorities: c.spec.Priorities, Order: c.spec.Order, MaxPeers: c.spec.MaxPeers}
+	if c.spec.Objects {
+		d.Dir = c.spec.store
+	}
 	if c.edited != 0 {
 		d.Edited = time.Unix(int64(c.edited), 0).UTC()
 	}

@@ -51,8 +51,9 @@ func (n *Node) lookAtFolders() {
 	byPath := map[string][]*Torrent{}
 	for _, t := range n.running() {
 		if t.inSession() && (t.run.Load() != nil || t.isParked() || t.isMissing()) {
-			dir := t.spec().Dir
-			byPath[dir] = append(byPath[dir], t)
+			if spec := t.spec(); !spec.Objects {
+				byPath[spec.Dir] = append(byPath[spec.Dir], t)
+			}
 		}
 	}
 	f := &n.folders

@@ -19,36 +19,90 @@ type Objects struct {
 
 var _ swarm.Remote = (*s3store.Storage)(nil)
 
-var errNoStore = errors.New("its files are in an object store, and this node has none")
+// ErrNoStore is the error of adding a torrent with Spec.Objects to a node without Config.Objects.
+var ErrNoStore = NewFault(FaultUsage, errors.New("the files are to be in an object store, and the node has none"), "start it with --store s3://BUCKET/PREFIX")
 
-// checkObjects returns an error if the node cannot share a torrent because of where its files are, and completes spec.
-func (n *Node) checkObjects(spec *Spec) error {
-	switch o := n.cfg.Objects; {
+// setObjects completes the spec of a torrent that is being added.
+func (n *Node) setObjects(spec *Spec) error {
+	o := n.cfg.Objects
+	switch {
 	case !spec.Objects:
 		return nil
 	case o == nil:
-		return NewFault(FaultUsage, fmt.Errorf("%s: %w", spec.Name(), errNoStore), "start it with --store")
+		return ErrNoStore
+	}
+	spec.Seed, spec.Dir, spec.store = true, o.Shared.Cache.Dir(), o.Store.Location().String()
+	return nil
+}
+
+// checkStore returns an error if the files of a torrent are in an object store that the node does not have.
+func (n *Node) checkStore(spec *Spec) error {
+	o := n.cfg.Objects
+	switch {
+	case !spec.Objects || o != nil && o.Store.Location().String() == spec.store:
+		return nil
+	case o == nil:
+		return NewFault(FaultUsage, fmt.Errorf("the files are in the object store %s, and this node has none", spec.store),
+			"start it with --store "+spec.store)
 	default:
-		spec.Seed, spec.Dir = true, o.Shared.Cache.Dir()
+		return NewFault(FaultUsage, fmt.Errorf("the files are in the object store %s, and that of this node is %s", spec.store, o.Store.Location()),
+			"start it with --store "+spec.store+", or remove the torrent and add it again")
+	}
+}
+
+// StoreLocation returns the place of Config.Objects, as in s3://BUCKET/PREFIX, or "".
+func (n *Node) StoreLocation() string {
+	if n.cfg.Objects == nil {
+		return ""
+	}
+	return n.cfg.Objects.Store.Location().String()
+}
+
+// refuseObjects returns an error if the files of a torrent are objects, which the node only reads. what is the operation
+// that is refused, as in "be moved".
+func (s *Spec) refuseObjects(what string) error {
+	if !s.Objects {
 		return nil
 	}
+	return NewFault(FaultUsage, fmt.Errorf("the files are objects in %s, which are only read, so they cannot %s", s.store, what), "")
 }
 
 // openObjects opens the files of a torrent in the object store. They are not hashed now, but before they are served.
 func (r *run) openObjects(ctx context.Context, info *metainfo.Info) (_ swarm.Content, err error) {
-	t, o := r.t, r.t.node.cfg.Objects
-	s, err := s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared})
+	t := r.t
+	s, err := t.openStore(ctx, &r.spec, info)
 	if err != nil {
 		return swarm.Content{}, err
 	}
 	have, wanted := s.Have(), info.Wanted(nil)
 	if n := missing(wanted, have); n > 0 {
-		err := &Fault{Kind: FaultIncomplete, Err: fmt.Errorf("%s in %s is not complete: %s of %d missing or wrong", info.Name, o.Store.Location(), count(n, "piece"), wanted.Count()),
+		err := &Fault{Kind: FaultIncomplete, Err: fmt.Errorf("%s in %s is not complete: %s of %d missing or wrong", info.Name, r.spec.store, count(n, "piece"), wanted.Count()),
 			hint: "put the right objects there and recheck it"}
 		return swarm.Content{}, errors.Join(err, s.Close())
 	}
+	if t.endFetch() {
+		return swarm.Content{}, errors.Join(errEnded, s.Close())
+	}
 	r.objects.Store(s)
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted}, nil
+}
+
+func (t *Torrent) openStore(ctx context.Context, spec *Spec, info *metainfo.Info) (*s3store.Storage, error) {
+	if err := t.node.checkStore(spec); err != nil {
+		return nil, err
+	}
+	o := t.node.cfg.Objects
+	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared})
+}
+
+// checkObjects looks at the objects of a torrent that does not run. They are verified when they are read.
+func (t *Torrent) checkObjects(ctx context.Context, spec *Spec, info *metainfo.Info) error {
+	s, err := t.openStore(ctx, spec, info)
+	if err != nil {
+		return err
+	}
+	t.noteChecked(info, info.Wanted(nil), s.Have())
+	return s.Close()
 }
 
 // StoreUsage is what a torrent has asked of the object store in this run.

@@ -108,6 +108,9 @@ func (t *Torrent) Move(ctx context.Context, dir string) error {
 	}
 	name := t.Name()
 	return t.change(ctx, func(c *control) error {
+		if err := c.spec.refuseObjects("be moved to a folder"); err != nil {
+			return err
+		}
 		if c.moveTo != "" && c.moveTo != to { // its files may be in both folders already
 			return &Fault{Kind: FaultUsage, Err: fmt.Errorf("%s is being moved to %s", name, c.moveTo), hint: "wait until that has ended"}
 		}
@@ -171,6 +174,9 @@ func (t *Torrent) EditFiles(ctx context.Context, more, fewer []int) error {
 func (t *Torrent) changeFiles(ctx context.Context, info *metainfo.Info, choose func(*Spec) ([]int, error)) error {
 	return t.change(ctx, func(c *control) (err error) {
 		spec := *c.spec
+		if err := spec.refuseObjects("be selected"); err != nil {
+			return err
+		}
 		if spec.Seed {
 			return &Fault{Kind: FaultUsage, Err: errors.New("the files of a torrent that was added with Seed cannot be selected"), hint: "add it without Seed"}
 		}

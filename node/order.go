@@ -165,6 +165,9 @@ func (t *Torrent) SetOrder(ctx context.Context, o Order) error {
 func (t *Torrent) changeOrder(ctx context.Context, edit func(*Spec)) error {
 	return await.Do(ctx, func() error {
 		err := t.changeNow(func(c *control) error {
+			if err := c.spec.refuseObjects("be preferred to others"); err != nil {
+				return err
+			}
 			c.editSpec(edit)
 			return nil
 		}, func(*lifecycle.Intent) {})

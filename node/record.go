@@ -31,7 +31,8 @@ type record struct {
 	Overwrite bool `json:"overwrite,omitempty"`
 	Symlinks  bool `json:"symlinks,omitempty"`
 	Seed      bool `json:"seed,omitempty"`
-	Objects   bool `json:"objects,omitempty"` // the files are in the object store
+	// Objects is the place of the object store that has the files; "" if they are in Dir.
+	Objects string `json:"objects,omitempty"`
 
 	UpRate   int64    `json:"up_rate,omitempty"`
 	DownRate int64    `json:"down_rate,omitempty"`
@@ -128,7 +129,7 @@ func (k *sessionEntry) intent() (i lifecycle.Intent) {
 func (t *Torrent) record() *record {
 	k, spec := t.control.entry, t.control.spec
 	r := &record{Version: recordVersion, InfoHash: t.hash.String(), Dir: spec.Dir, Select: spec.Select, All: spec.All,
-		Peers: spec.Peers, Overwrite: spec.Overwrite, Symlinks: spec.Symlinks, Seed: spec.Seed, Objects: spec.Objects, Labels: spec.Labels,
+		Peers: spec.Peers, Overwrite: spec.Overwrite, Symlinks: spec.Symlinks, Seed: spec.Seed, Objects: spec.store, Labels: spec.Labels,
 		Category: spec.Category, Final: spec.FinalDir, Naming: spec.Naming, Reported: k.reported, Forced: k.forced,
 		Priorities: spec.Priorities, Order: spec.Order, MaxPeers: spec.MaxPeers,
 		UpRate: spec.UpRate, DownRate: spec.DownRate, Want: k.want, Move: k.move, InPlace: k.inPlace, Recheck: k.recheck, Place: k.place, Mount: k.mount.Value(), Goals: spec.Goals, Finished: k.finished,
@@ -148,7 +149,7 @@ func (t *Torrent) record() *record {
 // spec returns the Spec for adding the torrent again. It reads the torrent file from the
 // state directory if necessary.
 func (r *record) spec(st *torrentState) (Spec, error) {
-	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects,
+	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects != "", store: r.Objects,
 		UpRate: r.UpRate, DownRate: r.DownRate, Labels: r.Labels, Category: r.Category, FinalDir: r.Final, Naming: r.Naming, Goals: r.Goals,
 		Priorities: r.Priorities, Order: r.Order, MaxPeers: r.MaxPeers, Persistent: true}
 	if r.Link != "" {

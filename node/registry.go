@@ -31,7 +31,7 @@ func (n *Node) add(spec *Spec, takeOver func(*Torrent, *sessionEntry) error) (*T
 	if err := spec.validate(); err != nil {
 		return nil, err
 	}
-	if err := n.checkObjects(spec); err != nil {
+	if err := n.setObjects(spec); err != nil {
 		return nil, err
 	}
 	t := n.newTorrent(spec.InfoHash(), spec)

@@ -103,6 +103,11 @@ func (t *Torrent) renameNow(r Renaming) error {
 		}
 	}
 	return t.changeNow(func(c *control) error {
+		if r.From != "" {
+			if err := c.spec.refuseObjects("be renamed"); err != nil {
+				return err
+			}
+		}
 		n := c.spec.naming()
 		if r.From == "" {
 			n.Name = r.Name
@@ -124,11 +129,12 @@ func (t *Torrent) renameNow(r Renaming) error {
 }
 
 // RenameTorrent renames the torrent: its file or folder, and the name that is shown. While the
-// metadata is not known, or if its files have no common folder, only the latter.
+// metadata is not known, if its files have no common folder, or if they are objects, only the latter.
 func (t *Torrent) RenameTorrent(ctx context.Context, name string) error {
 	return await.Do(ctx, func() error {
 		r := Renaming{Name: name}
-		if names, ok := t.names(); ok && names.Root() != "." {
+		spec := t.spec()
+		if names, ok := t.names(); ok && names.Root() != "." && !spec.Objects {
 			root := names.Root()
 			r.From, r.To = root, path.Join(path.Dir(root), name)
 			if !metainfo.IsSafeName(name) {

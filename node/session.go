@@ -78,6 +78,7 @@ type restored struct {
 	summary *summary
 	private bool
 	tally   tally
+	isLost  bool // its files are in a store that this node does not have
 }
 
 func (f *restored) hashes() []id.ID {
@@ -95,7 +96,7 @@ func (f *restored) hashes() []id.ID {
 // it wakes.
 func (f *restored) isParked(sessionSize int) bool {
 	m := f.summary
-	return sessionSize > parkBeyond && m != nil && m.isComplete() && f.entry.intent() == lifecycle.Intent{} && len(f.spec.naming().Pending) == 0
+	return sessionSize > parkBeyond && m != nil && m.isComplete() && !f.isLost && f.entry.intent() == lifecycle.Intent{} && len(f.spec.naming().Pending) == 0
 }
 
 // readRecords reads the records of all torrents in parallel. Folders of torrents without a record are
@@ -155,6 +156,7 @@ func (n *Node) readRestored(j *journal.Journal, hash id.ID) (f restored, err err
 	}
 	f.hash, f.spec = hash, n.specs.share(&spec)
 	f.entry, f.private = keep, r.Summary != nil && r.Summary.Private
+	f.isLost = n.checkStore(&spec) != nil
 	f.tally = r.tally
 	if later := st.loadTally(); later.Downloading+later.Seeding > r.Downloading+r.Seeding { // the process was killed
 		f.tally = later

@@ -22,8 +22,9 @@ type Spec struct {
 	Dir string
 
 	// Objects says that the files are objects of Config.Objects. They are only read, so Seed is implied, and Dir is not
-	// used. The metadata must be known.
+	// used.
 	Objects bool
+	store   string // where the store is that had the objects when the torrent was added; "" without Objects
 
 	// Select lists file numbers, from 1, as metainfo.Info.FileNumber counts them
 	// without padding. Nil means the link's so= (BEP 53), or all files without one.
@@ -175,8 +176,8 @@ func (s *Spec) validate() error {
 		return errors.New("a Spec with MetadataOnly, ReadAhead or Prepare cannot be Persistent")
 	case s.Cache && (s.ReadAhead == 0 || s.Persistent):
 		return errors.New("a Spec with Cache needs a ReadAhead and cannot be Persistent")
-	case s.Objects && (s.Torrent == nil || s.Select != nil || s.ReadAhead != 0 || s.Naming != nil || s.Prepare != nil):
-		return errors.New("a Spec with Objects needs a Torrent, and can have neither Select nor ReadAhead, Naming or Prepare")
+	case s.Objects && (s.Select != nil || s.MetadataOnly || s.ReadAhead != 0 || s.Prepare != nil || s.FinalDir != ""):
+		return errors.New("a Spec with Objects can have neither Select nor MetadataOnly, ReadAhead, Prepare or FinalDir")
 	case s.Paused && !s.Persistent:
 		return errors.New("a Spec that is Paused must be Persistent")
 	case s.Naming.Validate() != nil:

@@ -37,12 +37,12 @@ func (p *specPool) share(s *Spec) *Spec {
 
 // specKey holds the settings that torrents can have in common.
 type specKey struct {
-	dir, labels, category, final                                string
-	upRate, downRate                                            int64
-	maxPeers                                                    int
-	order                                                       Order
-	goals                                                       Goals
-	all, overwrite, symlinks, seed, objects, persistent, paused bool
+	dir, labels, category, final, store                string
+	upRate, downRate                                   int64
+	maxPeers                                           int
+	order                                              Order
+	goals                                              Goals
+	all, overwrite, symlinks, seed, persistent, paused bool // Objects goes with store
 }
 
 // key returns the settings of s. It returns false if s sets any other field.
@@ -50,6 +50,6 @@ func (s *Spec) key() (specKey, bool) {
 	if s.Link != nil || s.Torrent != nil || s.Select != nil || s.Peers != nil || s.MetadataOnly || s.ReadAhead != 0 || s.Cache || s.Own || s.Archive || s.Verified || s.Naming != nil || s.Prepare != nil || !s.Priorities.isZero() {
 		return specKey{}, false
 	}
-	return specKey{dir: s.Dir, labels: strings.Join(s.Labels, "\n"), category: s.Category, final: s.FinalDir, upRate: s.UpRate, downRate: s.DownRate, maxPeers: s.MaxPeers, order: s.Order, goals: s.Goals,
-		all: s.All, overwrite: s.Overwrite, symlinks: s.Symlinks, seed: s.Seed, objects: s.Objects, persistent: s.Persistent, paused: s.Paused}, true
+	return specKey{dir: s.Dir, labels: strings.Join(s.Labels, "\n"), category: s.Category, final: s.FinalDir, store: s.store, upRate: s.UpRate, downRate: s.DownRate, maxPeers: s.MaxPeers, order: s.Order, goals: s.Goals,
+		all: s.All, overwrite: s.Overwrite, symlinks: s.Symlinks, seed: s.Seed, persistent: s.Persistent, paused: s.Paused}, true
 }

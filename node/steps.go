@@ -9,6 +9,7 @@ import (
 	"unique"
 
 	"seedbed/internal/await"
+	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/node/lifecycle"
@@ -158,6 +159,9 @@ func (t *Torrent) checkFiles(ctx context.Context) {
 }
 
 func (t *Torrent) check(ctx context.Context, spec *Spec, info *metainfo.Info) error {
+	if spec.Objects {
+		return t.checkObjects(ctx, spec, info)
+	}
 	o := t.storageOptions(spec, info)
 	var err error
 	if o.Select, err = spec.files(info); err != nil {
@@ -169,20 +173,24 @@ func (t *Torrent) check(ctx context.Context, spec *Spec, info *metainfo.Info) er
 	}
 	have, err := s.Check(ctx, t.progress)
 	if err == nil {
-		wanted := info.Wanted(o.Select)
-		t.complete.Store(!wanted.AnyNotIn(have))
-		if sum := t.summary.Load(); sum != nil {
-			now := *sum
-			now.havePieces = int32(have.Count())
-			now.have = min(int64(wanted.CountAnd(have))*info.PieceLength, now.wanted)
-			if t.complete.Load() {
-				now.have = now.wanted
-			}
-			t.summary.Store(&now)
-			t.last.Store(nil)
-		}
+		t.noteChecked(info, info.Wanted(o.Select), have)
 	}
 	return errors.Join(err, s.Close())
+}
+
+// noteChecked notes which pieces of a torrent that does not run are there.
+func (t *Torrent) noteChecked(info *metainfo.Info, wanted, have bitset.Set) {
+	t.complete.Store(!wanted.AnyNotIn(have))
+	if sum := t.summary.Load(); sum != nil {
+		now := *sum
+		now.havePieces = int32(have.Count())
+		now.have = min(int64(wanted.CountAnd(have))*info.PieceLength, now.wanted)
+		if t.complete.Load() {
+			now.have = now.wanted
+		}
+		t.summary.Store(&now)
+		t.last.Store(nil)
+	}
 }
 
 // Remove stops the torrent with this infohash and deletes its folder in the state directory.
