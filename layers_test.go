@@ -58,6 +58,7 @@ var packages = map[string]pkg{
 	"internal/buf":      {layer: 0, owns: "the pool of piece buffers"},
 
 	"internal/option":    {layer: 0, owns: "values with a text form: flags, settings, requests"},
+	"internal/freespace": {layer: 0, owns: "the space of file systems"},
 	"internal/statefile": {layer: 0, owns: "reading, replacing and locking files of a state directory"},
 	"internal/userfile":  {layer: 0, owns: "reading files and pipes that a user names", peers: []string{"internal/statefile", "internal/await"}},
 	"internal/await":     {layer: 0, owns: "waiting for a disk or for time, until a context ends"},

@@ -23,6 +23,7 @@ func TestScripts(t *testing.T) {
 			"listed":        listed,
 			"joined":        joined,
 			"reaches":       reaches,
+			"bucket":        bucket,
 			"capture":       capture,
 			"pinned":        pinned,
 			"fleet":         inFleet,
@@ -38,6 +39,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/config")
 			e.Setenv("HOME", e.WorkDir)
 			e.Values[manager{}] = &manager{}
+			setBucket(e)
 			return nil
 		},
 	})

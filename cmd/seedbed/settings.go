@@ -43,6 +43,7 @@ settings get and settings set show and change the settings of a daemon while it 
 		},
 	}
 	c.AddNetwork(cmd.Flags())
+	c.AddStore(cmd.Flags())
 	cmd.AddCommand(daemoncmd.Settings(a)...)
 	return cmd
 }

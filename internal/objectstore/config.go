@@ -77,9 +77,9 @@ func Open(c Config) (*Store, error) {
 	if text == "" {
 		text = amazon
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
-		return nil, fmt.Errorf("%q is not the URL of an object store, as in https://s3.example.org", text)
+	u, err := parseEndpoint(text)
+	if err != nil {
+		return nil, err
 	}
 	transport := &http.Transport{
 		Proxy:                 c.Proxy,
@@ -109,6 +109,20 @@ func Open(c Config) (*Store, error) {
 	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, counts: &counters{}}, nil
 }
 
+// CheckEndpoint returns an error if text cannot be Config.Endpoint.
+func CheckEndpoint(text string) error {
+	_, err := parseEndpoint(text)
+	return err
+}
+
+func parseEndpoint(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("%q is not the URL of an object store, as in https://s3.example.org", text)
+	}
+	return u, nil
+}
+
 // dial limits the time of Dial.
 func (c Config) dial(ctx context.Context, network, hostPort string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
@@ -130,8 +144,11 @@ var ErrNoCredentials = errors.New("there are no credentials for the object store
 
 // CheckCredentials returns ErrNoCredentials if requests would be anonymous although they are meant to be signed.
 func (s *Store) CheckCredentials(anonymous bool) error {
+	if anonymous {
+		return nil
+	}
 	v, err := s.core.GetCreds()
-	if err == nil && !anonymous && v.SignerType.IsAnonymous() {
+	if err == nil && v.SignerType.IsAnonymous() {
 		err = ErrNoCredentials
 	}
 	return err

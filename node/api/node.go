@@ -20,6 +20,7 @@ type NodeStatus struct {
 	Routers      []Router                 `json:"routers" doc:"What the routers of the local network map for us. Empty if none is asked."`
 	Reachability []view.ReachabilityState `json:"reachability" doc:"Whether others on the internet can connect to the node, for each address family. Empty if nothing listens."`
 	Dir          string                   `json:"dir" doc:"The folder for torrents that are added without one."`
+	Store        string                   `json:"store,omitempty" doc:"The place in an object store that has the files of torrents that are added with store. Absent if there is none."`
 	DHTNodes     int                      `json:"dht_nodes" doc:"Good nodes in the routing tables."`
 	Torrents     int                      `json:"torrents" doc:"The number of torrents."`
 	DownRate     int64                    `json:"down_rate" doc:"Bytes a second, of all torrents."`
@@ -73,6 +74,7 @@ func (a *api) status() NodeStatus {
 	for _, r := range n.Reachabilities() {
 		s.Reachability = append(s.Reachability, view.ReachabilityOf(r))
 	}
+	s.Store = n.StoreLocation()
 	for _, addr := range n.Addrs() {
 		s.Addrs = append(s.Addrs, addr.String())
 	}

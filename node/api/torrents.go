@@ -75,6 +75,7 @@ type AddBody struct {
 	Overwrite  bool            `json:"overwrite,omitempty" doc:"Replace existing files that do not belong to the torrent. Needs the scope admin."`
 	Symlinks   bool            `json:"symlinks,omitempty" doc:"Create the symbolic links of the torrent, except those that point outside it."`
 	Seed       bool            `json:"seed,omitempty" doc:"The data in dir is complete, and is only shared."`
+	Store      bool            `json:"store,omitempty" doc:"The data is in the object store of the daemon, and is only shared."`
 }
 
 // SetTorrent sets Link or Torrent to that of spec.
@@ -89,7 +90,7 @@ func (b *AddBody) SetTorrent(spec *node.Spec) {
 func (b *AddBody) request() daemon.AddRequest {
 	return daemon.AddRequest{Priorities: b.Priorities, Order: node.Order{Sequential: b.Sequential, From: b.From, FirstLast: b.FirstLast}, MaxPeers: b.MaxPeers,
 		Link: b.Link, Torrent: b.Torrent, Inspection: b.Inspection, Dir: b.Dir, Name: b.Name, Labels: b.Labels, Category: b.Category, Paused: b.Paused, Select: b.Select,
-		All: b.All, Peers: b.Peers, UpRate: b.UpLimit, DownRate: b.DownLimit, Overwrite: b.Overwrite, Symlinks: b.Symlinks, Seed: b.Seed}
+		All: b.All, Peers: b.Peers, UpRate: b.UpLimit, DownRate: b.DownLimit, Overwrite: b.Overwrite, Symlinks: b.Symlinks, Seed: b.Seed, Objects: b.Store}
 }
 
 type addOutput struct {

@@ -37,6 +37,7 @@ type AddRequest struct {
 	Overwrite  bool // replace existing files that do not belong to the torrent
 	Symlinks   bool // create the symbolic links of the torrent
 	Seed       bool // the data is complete in Dir, and is only shared
+	Objects    bool // the data is in the object store of the node, and is only shared
 }
 
 // Add adds a torrent. If the session has it already, added is false, and the torrent is
@@ -77,6 +78,9 @@ func (d *Daemon) Add(ctx context.Context, r AddRequest) (t *node.Torrent, added 
 
 // place sets the folders of a new torrent. dir is the one that the client names, or "".
 func (d *Daemon) place(spec *node.Spec, dir string) (err error) {
+	if spec.Objects {
+		return nil
+	}
 	if dir == "" {
 		dir = d.categoryDir(spec.Category) // which was allowed once
 	}
@@ -104,13 +108,16 @@ func (d *Daemon) place(spec *node.Spec, dir string) (err error) {
 func (d *Daemon) spec(r *AddRequest) (node.Spec, error) {
 	labels, err := cleanLabels(r.Labels)
 	spec := node.Spec{Labels: labels, Category: r.Category, Paused: r.Paused, Select: r.Select, All: r.All, Peers: r.Peers,
-		UpRate: r.UpRate, DownRate: r.DownRate, Goals: r.Goals, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Persistent: true,
+		UpRate: r.UpRate, DownRate: r.DownRate, Goals: r.Goals, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects, Persistent: true,
 		Priorities: r.Priorities, Order: r.Order, MaxPeers: r.MaxPeers}
 	if r.Name != "" {
 		spec.Naming = &node.Naming{Name: r.Name}
 	}
 	if err == nil {
 		err = checkPeers(r.Peers)
+	}
+	if err == nil && r.Objects {
+		err = d.checkObjects(r)
 	}
 	if err != nil {
 		return spec, err
@@ -170,10 +177,23 @@ func (d *Daemon) specInspected(spec *node.Spec, number int64) (err error) {
 		return nil
 	}
 	spec.Peers = append(spec.Peers, link.Peers[:min(len(link.Peers), maxPeers-len(spec.Peers))]...)
-	if spec.Select == nil && !spec.All && len(link.Select) > 0 {
+	if spec.Select == nil && !spec.All && !spec.Objects && len(link.Select) > 0 {
 		if spec.Select = selected(link, i.Torrent.Info); spec.Select == nil {
 			return usage(fmt.Errorf("the link selects files that %s does not have", i.Torrent.Info.Name), "select files by their numbers, or all of them")
 		}
+	}
+	return nil
+}
+
+// checkObjects returns an error for what a torrent in the object store cannot have.
+func (d *Daemon) checkObjects(r *AddRequest) error {
+	switch {
+	case d.node.StoreLocation() == "":
+		return node.ErrNoStore
+	case r.Dir != "":
+		return usage(errors.New("the files are to be in the object store and in a folder"), "name one of the two")
+	case r.Select != nil || r.Overwrite || r.Symlinks || r.Order != (node.Order{}) || len(r.Priorities.Low)+len(r.Priorities.High)+len(r.Priorities.Maximum) > 0:
+		return usage(errors.New("the files in an object store are only read, so none can be selected, preferred or replaced"), "")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"seedbed/internal/freespace"
 	"seedbed/node"
 )
 
@@ -118,10 +119,10 @@ func spaceIn(dir string, r roots) (Space, error) {
 		return Space{}, err
 	}
 	for {
-		s, err := spaceOf(dir)
+		free, total, err := freespace.Of(dir)
 		parent := filepath.Dir(dir)
 		if !errors.Is(err, fs.ErrNotExist) || parent == dir {
-			return s, err
+			return Space{free, total}, err
 		}
 		dir = parent
 	}

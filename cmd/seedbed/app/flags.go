@@ -24,17 +24,17 @@ type Flags struct {
 	AcceptChange bool
 }
 
-// AddNetwork adds the flags of commands that run a node.
+// AddNetwork adds the flags of commands that run a node, except those of AddStore.
 func (f *Flags) AddNetwork(fs *pflag.FlagSet) {
 	f.Values = settings.NewValues()
-	f.AddAll(fs)
+	f.AddAll(fs, settings.StoreNames...)
 }
 
 // AddService adds the flags of a service that runs a node: those of AddNetwork but --peer and
 // --timeout, which are about one download.
 func (f *Flags) AddService(fs *pflag.FlagSet) {
 	f.Values = settings.NewValues()
-	f.AddAll(fs, "peer", "timeout")
+	f.AddAll(fs, append([]string{"peer", "timeout"}, settings.StoreNames...)...)
 }
 
 // AddVisit adds the flags of commands that only query the DHT; timeout is the default of

@@ -69,6 +69,7 @@ from a socket unit.`,
 	}
 	fs := cmd.Flags()
 	f.AddService(fs)
+	f.AddStore(fs)
 	f.AddDaemon(fs)
 	fs.Lookup("dir").DefValue = "" // the manual is the same for every user
 	fs.Var(&option.List{To: &f.http, Arg: "HOST:PORT", Check: checkHTTP}, "http", "serve HTTP at `HOST:PORT` (repeatable; default "+defaultHTTP+"; \"off\" disables it)")
@@ -155,6 +156,11 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 		return err
 	}
 	return a.WithFeed(ctx, true, func(rep *report.Feed) error {
+		closeStore, err := a.OpenStore(ctx, &f.Flags, &cfg)
+		if err != nil {
+			return err
+		}
+		defer closeStore()
 		m := metrics.New(version.String())
 		closeMetrics, err := serveMetrics(a, m, string(f.metrics))
 		if err != nil {

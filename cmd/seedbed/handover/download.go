@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,9 @@ type Download struct {
 	// Seed, if not nil, makes the daemon seed data that is complete: it returns the torrent of an
 	// argument with the folder of the data.
 	Seed func(ctx context.Context, arg string) (node.Spec, error)
+	// Store is the place in an object store that has the data of torrents with Spec.Objects, which must be that of the
+	// daemon.
+	Store string
 
 	// Resolve, if not nil, returns the link to the version of a publication that is downloaded.
 	Resolve func(ctx context.Context, l *magnet.Link) (*magnet.Link, error)
@@ -75,6 +79,9 @@ func (d *Download) Run(ctx context.Context, args []string) error {
 		status, err := d.Client.Node(ctx)
 		if err != nil {
 			return d.fail(ctx, err)
+		}
+		if d.Store != "" && status.Store != d.Store {
+			return exit.Fail(exit.Usage, "restart the daemon with --store "+d.Store+", or give another --state to run without it", fmt.Errorf("the files are to be in %s, and the object store of the daemon is %s", d.Store, cmp.Or(status.Store, "none")))
 		}
 		if len(status.Addrs) > 0 {
 			d.addr = status.Addrs[0]
@@ -215,7 +222,7 @@ func (d *Download) addArg(ctx context.Context, arg string) (o *view.Torrent, add
 	if err != nil {
 		return nil, false, err
 	}
-	if body.Seed {
+	if body.Store = spec.Objects; body.Seed && !body.Store {
 		if body.Dir, err = d.Target.Dir(spec.Dir); err != nil {
 			return nil, false, err
 		}

@@ -19,6 +19,7 @@ import (
 	"seedbed/node"
 	"seedbed/node/daemon"
 	"seedbed/swarm"
+	"seedbed/swarm/s3store"
 )
 
 // Values are the settings of one command. Its flags point into them.
@@ -28,6 +29,7 @@ type Values struct {
 	Peers    []string
 	Timeout  time.Duration
 	Resolver string // as for names.Config
+	Store    Store
 
 	proxyAuth                string
 	bootstrap, blocklists    []string
@@ -45,6 +47,7 @@ func NewValues() *Values {
 		encryption: option.Word{Value: "prefer", Words: []string{"prefer", "require", "off"}},
 		utp:        option.Word{Value: "on", Words: []string{"on", "off"}},
 		portMap:    option.Word{Value: node.PortMapWords[0], Words: node.PortMapWords},
+		Store:      newStore(),
 	}
 }
 
@@ -135,6 +138,28 @@ var Table = []Setting{
 		value:  func(v *Values) option.Value { return &option.Bool{To: &v.Config.NoWebSeeds} }},
 	{Name: "local-web-seeds", Help: "fetch from HTTP mirrors at private and loopback addresses too",
 		value: func(v *Values) option.Value { return &option.Bool{To: &v.Config.LocalWebSeeds} }},
+	{Name: "store", Help: "the files are objects below `s3://BUCKET/PREFIX`", Shared: true,
+		Manual: "the place in an object store (S3, R2, Ceph, SeaweedFS) that has the files: an object named NAME below it is the file of the torrent NAME, and objects named NAME/PATH are the files of a folder. Objects are only read, in blocks of about 8 MiB, which are verified and kept in `--cache`. Credentials are looked for where the AWS tools do: in the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`), in `~/.aws/credentials`, and in the role of the machine. See fleet.md",
+		value:  func(v *Values) option.Value { return &storeLocation{&v.Store.Location} }},
+	{Name: "cache", Help: "keep what was read from --store in `DIR` (default by XDG: ~/.cache/seedbed/store)", Shared: true,
+		Manual: "keep what was read from `--store` in this folder (default `$XDG_CACHE_HOME/seedbed/store`, otherwise `~/.cache/seedbed/store`). One process uses it at a time",
+		value:  func(v *Values) option.Value { return &option.Path{To: &v.Store.Cache, Arg: "DIR"} }},
+	{Name: "cache-size", Help: "size of --cache (default: a tenth of the free space, at least 1G)", Shared: true,
+		Manual: "size of `--cache`; the blocks that were not read for the longest time are deleted. The default is a tenth of the free space of its disk, and at least 1G",
+		value: func(v *Values) option.Value {
+			return &option.MinSize{Size: (*option.Size)(&v.Store.CacheSize), Min: s3store.MinCache}
+		}},
+	{Name: "store-endpoint", Help: "`URL` of the object store (default: $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, or Amazon S3)", Shared: true,
+		Manual: "URL of the object store, such as `https://s3.example.org`. The default is that of the AWS tools: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or Amazon S3",
+		value:  func(v *Values) option.Value { return &storeEndpoint{&v.Store.endpoint} }},
+	{Name: "store-region", Help: "`REGION` of the bucket (default: $AWS_REGION, $AWS_DEFAULT_REGION, or what the store says)", Shared: true,
+		Manual: "region of the bucket. The default is that of the AWS tools: `AWS_REGION`, `AWS_DEFAULT_REGION`, or what the store says",
+		value:  func(v *Values) option.Value { return &option.Path{To: &v.Store.region, Arg: "REGION"} }},
+	{Name: "store-style", Help: "where requests name the bucket: in the path or in the host", Shared: true,
+		Manual: "where requests name the bucket: `path` is https://HOST/BUCKET, `host` is https://BUCKET.HOST, and `auto` (the default) is `host` for Amazon and others that are known for it, `path` for the rest",
+		value:  func(v *Values) option.Value { return &v.Store.style }},
+	{Name: "store-anonymous", Help: "read the object store without credentials, because it is public", Shared: true,
+		value: func(v *Values) option.Value { return &option.Bool{To: &v.Store.Anonymous} }},
 	{Name: "peer", Help: "`HOST:PORT` of a peer to try; repeatable",
 		value: func(v *Values) option.Value {
 			return &option.List{To: &v.Peers, Arg: "HOST:PORT", Check: option.CheckPeer}
@@ -204,8 +229,11 @@ func find(name string) *Setting {
 // annotation marks flags whose value may come from the top level of the settings file.
 const annotation = "seedbed_setting"
 
+// ofNode marks the flags of Table.
+const ofNode = "seedbed_of_node"
+
 // IsSetting reports whether a flag is a setting of a node.
-func IsSetting(f *pflag.Flag) bool { return find(f.Name) != nil }
+func IsSetting(f *pflag.Flag) bool { return f.Annotations[ofNode] != nil }
 
 // AddDaemon adds the flags of the settings that only a daemon has. The settings file has them in
 // the table of its command.
@@ -241,6 +269,9 @@ func (v *Values) add(fs *pflag.FlagSet, s *Setting, fromFile bool) {
 		f.NoOptDefVal = "true"
 	}
 	f.Annotations = map[string][]string{}
+	if find(s.Name) != nil {
+		f.Annotations[ofNode] = []string{s.Name}
+	}
 	if fromFile {
 		f.Annotations[annotation] = []string{s.Name}
 	}

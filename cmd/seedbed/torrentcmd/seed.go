@@ -46,6 +46,9 @@ spot. The data of a .torrent file or its URL must be in --dir, and is verified f
 unless a resume record shows it is intact. Incomplete data is an error; of several
 torrents, only that one ends.
 
+With --store, the data of .torrent files and magnet links is in an object store, and is
+verified when it is read; see docs/fleet.md.
+
 The default is a v1 torrent, which every client opens; Transmission 3 and aria2 cannot
 open hybrids. With --torrents, files that appear later are seeded too.
 
@@ -54,16 +57,21 @@ command prints the link and exits. The daemon must be allowed to use the folder 
 (--allow-path), and hashes it itself.`,
 		Example: `  seedbed seed holiday/
   seedbed seed film.torrent -d ~/films
-  seedbed seed --torrents ~/torrents -d ~/data`,
+  seedbed seed --torrents ~/torrents -d ~/data
+  seedbed seed film.torrent --store s3://films/2026`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && torrents == "" {
 				return exit.Misuse(errMissingPath)
+			}
+			inStore, err := c.IsInStore(cmd.Flags())
+			if err != nil {
+				return err
 			}
 			opts, err := m.Options(a, making.DefaultFormat)
 			if err != nil {
 				return err
 			}
-			seeding := Seeding{App: a, Flags: &c, Making: &m, Options: opts}
+			seeding := Seeding{App: a, Flags: &c, Making: &m, Options: opts, InStore: inStore}
 			target := remotecmd.LocalTarget(c.Values)
 			running, err := target.Running(cmd.Context())
 			if err != nil {
@@ -92,6 +100,7 @@ command prints the link and exits. The daemon must be allowed to use the folder 
 	fs := cmd.Flags()
 	c.AddDir(fs, "`DIR` with the data of .torrent files")
 	c.AddNetwork(fs)
+	c.AddStore(fs)
 	fs.StringVar(&torrents, "torrents", "", "seed every .torrent file in `DIR`, also those that appear later; - reads paths from standard input")
 	hooks.Add(fs)
 	m.Add(cmd)
@@ -107,6 +116,7 @@ type Seeding struct {
 	Flags   *app.Flags
 	Making  *making.Flags
 	Options node.ShareOptions // from Making
+	InStore bool              // the data of .torrent files and links is in the object store
 
 	making sync.Mutex // one folder is hashed at a time
 }
@@ -139,13 +149,20 @@ func (g *Seeding) Run(ctx context.Context, s *session.Session, paths []string) e
 	if len(s.Specs)+len(s.Paths) == 0 && s.Arrivals == nil {
 		return g.App.AllFailed(s.Unreadable)
 	}
+	if g.InStore && (len(s.Paths) > 0 || s.Arrivals != nil || slices.ContainsFunc(s.Specs, func(p node.Spec) bool { return p.Objects })) {
+		end, err := g.App.OpenStore(ctx, g.Flags, &s.Config)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	return s.Run(ctx)
 }
 
 // HandOver makes a running daemon seed files, folders, and the data of .torrent files, and prints
 // their links.
 func (g *Seeding) HandOver(cmd *cobra.Command, t *remotecmd.Target, c *client.Client, hooks *hook.Hooks, paths []string) error {
-	if err := t.Misfit(cmd, append(making.FlagNames(), "dir", "peer", "timeout", "on-complete")...); err != nil {
+	if err := t.Misfit(cmd, append(making.FlagNames(), "dir", "store", "peer", "timeout", "on-complete")...); err != nil {
 		return err
 	}
 	if len(paths) == 0 {
@@ -153,6 +170,9 @@ func (g *Seeding) HandOver(cmd *cobra.Command, t *remotecmd.Target, c *client.Cl
 	}
 	d := &handover.Download{App: g.App, Target: t, Client: c, Timeout: g.Flags.Timeout, Hooks: hooks, Seed: g.open}
 	d.Body = api.AddBody{Peers: g.Flags.Peers}
+	if g.InStore {
+		d.Store = g.Flags.Store.Location.String()
+	}
 	return d.Run(cmd.Context(), paths)
 }
 
@@ -164,6 +184,14 @@ func (g *Seeding) spec(ctx context.Context, arg string) (node.Spec, error) {
 }
 
 func (g *Seeding) open(ctx context.Context, arg string) (node.Spec, error) {
+	if g.InStore && argument.IsLink(arg) {
+		spec, err := g.Flags.OpenArgument(ctx, g.App, arg)
+		if err == nil && spec.Link.HasPublicKey {
+			err = exit.Misuse(errors.New("the link names a publication, which changes: give the link of one version"))
+		}
+		spec.Objects = true
+		return spec, err
+	}
 	if argument.IsURL(arg) {
 		out, err := g.Flags.Outbound()
 		if err != nil {
@@ -199,6 +227,9 @@ func (g *Seeding) open(ctx context.Context, arg string) (node.Spec, error) {
 
 // existing returns the spec to seed the existing data of t; err is the error of reading t.
 func (g *Seeding) existing(t *metainfo.Torrent, err error) (node.Spec, error) {
+	if g.InStore {
+		return node.Spec{Torrent: t, Objects: true}, err
+	}
 	if err == nil {
 		err = g.Flags.CheckData()
 	}

@@ -1,0 +1,2 @@
+// Package freespace measures the space of file systems, in bytes.
+package freespace
