@@ -70,7 +70,8 @@ func (s *Spec) refuseObjects(what string) error {
 // openObjects opens the files of a torrent in the object store. They are not hashed now, but before they are served.
 func (r *run) openObjects(ctx context.Context, info *metainfo.Info) (_ swarm.Content, err error) {
 	t := r.t
-	s, err := t.openStore(ctx, &r.spec, info)
+	m := t.summary.Load()
+	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete()) // a torrent that wakes does not wait for the store
 	if err != nil {
 		return swarm.Content{}, err
 	}
@@ -87,17 +88,18 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info) (_ swarm.Con
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted}, nil
 }
 
-func (t *Torrent) openStore(ctx context.Context, spec *Spec, info *metainfo.Info) (*s3store.Storage, error) {
+// openStore opens the objects of a torrent. isKnown is as in s3store.Options.
+func (t *Torrent) openStore(ctx context.Context, spec *Spec, info *metainfo.Info, isKnown bool) (*s3store.Storage, error) {
 	if err := t.node.checkStore(spec); err != nil {
 		return nil, err
 	}
 	o := t.node.cfg.Objects
-	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared})
+	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared, IsKnown: isKnown})
 }
 
 // checkObjects looks at the objects of a torrent that does not run. They are verified when they are read.
 func (t *Torrent) checkObjects(ctx context.Context, spec *Spec, info *metainfo.Info) error {
-	s, err := t.openStore(ctx, spec, info)
+	s, err := t.openStore(ctx, spec, info, false)
 	if err != nil {
 		return err
 	}

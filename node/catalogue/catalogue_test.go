@@ -22,6 +22,7 @@ import (
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/lifecycle"
 	"seedbed/swarm/s3store"
 	"seedbed/swarm/storage"
 )
@@ -189,6 +190,52 @@ func TestTorrentsOfTheCatalogueAreServed(t *testing.T) {
 		peer.Await(node.Complete, time.Minute)
 		if got, err := os.ReadFile(filepath.Join(dir, "film")); err != nil || !bytes.Equal(got, data) {
 			t.Error("the peer has other data", err)
+		}
+		r.end()
+	})
+}
+
+// fetchTime returns how long a new peer needs for a torrent of the rig.
+func (r *rig) fetchTime(n *simnet.Net, num int, name string) time.Duration {
+	r.t.Helper()
+	peer := nodetest.Start(r.t, n, num)
+	data, began := filetest.RandomBytes(name, 20_000), time.Now()
+	if _, err := peer.Add(node.Spec{Torrent: torrentOf(r.t, name, data), Dir: r.t.TempDir(), Peers: []string{nodetest.AddrPort(1).String()}}); err != nil {
+		r.t.Fatal(err)
+	}
+	peer.Await(node.Complete, time.Minute)
+	took := time.Since(began)
+	peer.Close()
+	return took
+}
+
+// Torrents that nobody has asked for are parked. When a peer comes, the first byte takes as long as that of the store, and at most
+// 100 ms more than if the store took no time.
+func TestIdleTorrentsAnswerWhenTheStoreDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(7, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		const count = 80
+		for i := range count {
+			put(t, store, fmt.Sprint("torrent ", i))
+		}
+		r := start(t, n, 1, store)
+		time.Sleep(3 * Interval)
+		var names []string
+		for _, one := range r.Torrents() {
+			if one.Phase() == lifecycle.Parked {
+				names = append(names, one.Name())
+			}
+		}
+		if len(names) < count/2 {
+			t.Fatalf("%d of %d torrents are parked", len(names), count)
+		}
+		const first = 700 * ms
+		fast := r.fetchTime(n, 2, names[0])
+		store.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Delay: first} })
+		slow := r.fetchTime(n, 3, names[1])
+		t.Logf("%v from a store that answers at once, %v from one that takes %v", fast, slow, first)
+		if slow > fast+first+100*ms {
+			t.Errorf("a peer has the data after %v, and after %v if the store takes no time", slow, fast)
 		}
 		r.end()
 	})

@@ -21,6 +21,9 @@ type Options struct {
 	Hash    id.ID          // of the torrent, which names its blocks in the cache
 	Objects *objectstore.Store
 	Shared  *Shared
+	// IsKnown says that the store had everything earlier. Open then does not wait for the store: what it lacks by now is
+	// found later, or when it is read.
+	IsKnown bool
 }
 
 // Storage is the objects of one torrent, for reading. It implements swarm.Storage, and its methods may be called
@@ -80,6 +83,10 @@ func Open(ctx context.Context, o Options) (*Storage, error) {
 	s, err := newStorage(o)
 	if err != nil {
 		return nil, err
+	}
+	if o.IsKnown {
+		s.tasks.Go(func() { _ = s.survey(s.ctx) }) // without it, fetches find out
+		return s, nil
 	}
 	if err := s.survey(ctx); err != nil && objectstore.KindOf(err) != objectstore.Unavailable {
 		s.stop()

@@ -402,3 +402,48 @@ func TestTheCacheIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A torrent whose objects were there earlier is read without looking for them first: the first byte takes one answer of the store.
+// What has gone since then is an error, and is not offered after the objects were looked for.
+func TestKnownObjectsAreReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 300_000, 300_000)
+		const first = 700 * time.Millisecond
+		l.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Delay: first} })
+		known := func() {
+			t.Helper()
+			handles := storage.NewHandles(0)
+			var err error
+			if l.cache, err = OpenCache(t.TempDir(), MinCache, handles); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if l.Storage, err = Open(t.Context(), Options{Info: l.info, Hash: id.ID{1}, Objects: l.server.OpenAt(l.at), Shared: NewShared(l.cache), IsKnown: true}); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 0 || l.Have().Count() != l.info.NumPieces() {
+				t.Errorf("it was opened after %v, with %d pieces", took, l.Have().Count())
+			}
+			l.handles = handles
+		}
+		known()
+		began := time.Now()
+		b, err := l.read(0, 16<<10)
+		if took := time.Since(began); err != nil || !bytes.Equal(b, l.data[:16<<10]) || took > first+100*time.Millisecond {
+			t.Errorf("the first block took %v: %v", took, err)
+		}
+		l.close()
+		if err := l.server.Open("data").Remove(t.Context(), "film/001"); err != nil {
+			t.Fatal(err)
+		}
+		known()
+		defer l.close()
+		if _, err := l.read(300_000+256<<10, 1000); err == nil {
+			t.Error("a file that has gone was read")
+		}
+		time.Sleep(10 * time.Second)
+		if have := l.Have(); have.Count() == l.info.NumPieces() || !have.Has(0) {
+			t.Errorf("%d pieces are offered", have.Count())
+		}
+	})
+}
