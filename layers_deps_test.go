@@ -30,7 +30,7 @@ var heavy = map[string]struct {
 }
 
 // commands are the packages that define commands.
-var commands = []string{"cmd/seedbed", "cmd/seedbed/app", "cmd/seedbed/demo", "cmd/seedbed/dhtcmd", "cmd/seedbed/fleetcmd", "cmd/seedbed/gatewaycmd", "cmd/seedbed/handover", "cmd/seedbed/importcmd", "cmd/seedbed/making", "cmd/seedbed/manpage", "cmd/seedbed/pincmd",
+var commands = []string{"cmd/seedbed", "cmd/seedbed/app", "cmd/seedbed/cataloguecmd", "cmd/seedbed/demo", "cmd/seedbed/dhtcmd", "cmd/seedbed/fleetcmd", "cmd/seedbed/gatewaycmd", "cmd/seedbed/handover", "cmd/seedbed/importcmd", "cmd/seedbed/making", "cmd/seedbed/manpage", "cmd/seedbed/pincmd",
 	"cmd/seedbed/pubcmd", "cmd/seedbed/query", "cmd/seedbed/torrentcmd"}
 
 // A graph holds the imports of every package of the module and of its dependencies,

@@ -266,7 +266,7 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	o.daemon(in("site.torrent"), dir, in("service"))
 
 	// Each of these has a separate test, or needs a state that is hard to produce here.
-	rare := []string{"announcing", "follow", "imported", "imported_category", "job", "mapped", "missed", "network_changed", "pin", "pin_list", "reachability", "recovered", "removed", "status"}
+	rare := []string{"announcing", "catalogue", "follow", "imported", "imported_category", "job", "mapped", "missed", "network_changed", "pin", "pin_list", "reachability", "recovered", "removed", "status"}
 	for _, e := range view.Table {
 		if o.seen[e.Event] == 0 && !slices.Contains(rare, e.Event) {
 			t.Errorf("no command printed %s; seen are %v", e.Event, slices.Sorted(maps.Keys(o.seen)))
@@ -328,7 +328,7 @@ func TestEveryEventIsAsTheSchemaSays(t *testing.T) {
 			o.check(b.Bytes())
 		}
 	}
-	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}, &view.Followed{}, &view.Imported{}, &view.Job{}, &view.Pin{}, &view.PinList{}} {
+	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}, &view.Followed{}, &view.Imported{}, &view.Job{}, &view.Pin{}, &view.PinList{}, &view.Catalogue{}} {
 		var b bytes.Buffer
 		if err := view.NewWriter(&b).Write(v, time.Now()); err != nil {
 			t.Fatal(err)

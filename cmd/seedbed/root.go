@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/cataloguecmd"
 	"seedbed/cmd/seedbed/daemoncmd"
 	"seedbed/cmd/seedbed/demo"
 	"seedbed/cmd/seedbed/dhtcmd"
@@ -61,7 +62,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		pubcmd.Publish(a), pubcmd.Follow(a), gatewaycmd.Gateway(a), pubcmd.Key(a),
 		dhtcmd.DHT(a), dhtcmd.Bootstrap(a), dhtcmd.Doctor(a),
 		settingsCommand(a), demo.Command(a), versionCommand(a), exitCodesTopic(), manPagesCommand())
-	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a), pincmd.Pin(a), fleetcmd.Fleet(a))
+	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a), pincmd.Pin(a), fleetcmd.Fleet(a), cataloguecmd.Catalogue(a))
 	root.AddCommand(remotecmd.Commands(a)...)
 	addCompletion(root)
 	describeFlags(root)

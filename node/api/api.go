@@ -123,6 +123,7 @@ func newAPI(cfg Config, mux *http.ServeMux) *api {
 	a.addFollows()
 	a.addPins()
 	a.addFleet()
+	a.addCatalogue()
 	a.addVersions()
 	a.addQR(mux)
 	a.addJobs()

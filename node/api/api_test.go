@@ -313,6 +313,7 @@ func TestEveryOperationChecksItsScope(t *testing.T) {
 		"GET /v1/pins": token.Read, "POST /v1/pins": token.Add, "DELETE /v1/pins/{id}": token.Admin, "POST /v1/pins/publish": token.Admin,
 		"GET /v1/pin-lists": token.Read, "POST /v1/pin-lists": token.Admin, "DELETE /v1/pin-lists/{id}": token.Admin,
 		"GET /v1/fleet": token.Read, "GET /v1/fleet/owners/{infohash}": token.Read,
+		"GET /v1/catalogue": token.Read, "POST /v1/catalogue": token.Admin, "DELETE /v1/catalogue/{infohash}": token.Admin,
 		"GET /v1/jobs": token.Read, "GET /v1/jobs/{number}": token.Read, "DELETE /v1/jobs/{number}": token.Add, "POST /v1/doctor": token.Add,
 		"GET /v1/torrents/{id}/activity": token.Read, "GET /v1/torrents/{id}/log": token.Read, "POST /v1/inspect": token.Add, "GET /v1/jobs/{number}/files": token.Read, "GET /v1/jobs/{number}/diff": token.Read,
 		"GET /v1/dht": token.Read, "POST /v1/dht/lookup": token.Add, "POST /v1/dht/get": token.Add, "POST /v1/dht/put": token.Admin, "GET /v1/dht/trace": token.Add,

@@ -10,6 +10,7 @@ import (
 
 	"seedbed/internal/excerpt"
 	"seedbed/node"
+	"seedbed/node/catalogue"
 	"seedbed/node/daemon"
 	"seedbed/node/daemon/token"
 )
@@ -71,7 +72,7 @@ func statusOf(err error) int {
 	var ambiguous *daemon.AmbiguousError
 	var fault *node.Fault
 	switch {
-	case errors.Is(err, node.ErrUnknown), errors.Is(err, token.ErrUnknown), errors.Is(err, node.ErrNoFile), errors.Is(err, daemon.ErrNoCategory), errors.Is(err, daemon.ErrNoPublication), errors.Is(err, daemon.ErrNoJob), errors.Is(err, daemon.ErrNoPin):
+	case errors.Is(err, node.ErrUnknown), errors.Is(err, token.ErrUnknown), errors.Is(err, node.ErrNoFile), errors.Is(err, daemon.ErrNoCategory), errors.Is(err, daemon.ErrNoPublication), errors.Is(err, daemon.ErrNoJob), errors.Is(err, daemon.ErrNoPin), errors.Is(err, catalogue.ErrAbsent):
 		return http.StatusNotFound
 	case errors.As(err, &ambiguous):
 		return http.StatusBadRequest

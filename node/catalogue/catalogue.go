@@ -44,6 +44,7 @@ type Catalogue struct {
 
 // Status says what the catalogue is doing.
 type Status struct {
+	Location string    // the folder of the torrent files, as in s3://BUCKET/PREFIX/.seedbed/torrents/
 	Listed   time.Time // when the last complete listing ended; the zero Time if there was none
 	Objects  int       // torrent files in the store, as far as they are known
 	Torrents int       // torrents of them that the node shares
@@ -68,6 +69,7 @@ func Open(cfg Config) (*Catalogue, error) {
 	if c.kept, err = journal.Open(filepath.Join(cfg.Node.StateDir(), "catalogue")); err != nil {
 		return nil, fmt.Errorf("cannot read what is kept of the catalogue: %w", err)
 	}
+	c.status.Location = c.store.Location().Name(Prefix)
 	c.restore()
 	c.ctx, c.stop = context.WithCancel(cfg.Node.Context())
 	c.ended.Go(c.run)

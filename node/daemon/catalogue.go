@@ -1,6 +1,14 @@
 package daemon
 
-import "seedbed/node/catalogue"
+import (
+	"context"
+	"errors"
+
+	"seedbed/internal/id"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+	"seedbed/node/catalogue"
+)
 
 // openCatalogue starts to share the catalogue of the object store, if the node has one.
 func (d *Daemon) openCatalogue() (err error) {
@@ -9,4 +17,35 @@ func (d *Daemon) openCatalogue() (err error) {
 	}
 	d.catalogue, err = catalogue.Open(catalogue.Config{Node: d.node, Warn: func(err error) { d.warn("catalogue", err) }})
 	return err
+}
+
+// ErrNoCatalogue is returned by the operations on the catalogue if the node has no object store.
+var ErrNoCatalogue = node.NewFault(node.FaultUsage, errors.New("this daemon has no object store, and so no catalogue"), "start it with --store")
+
+// Catalogue returns what the catalogue of the object store is doing.
+func (d *Daemon) Catalogue() (catalogue.Status, error) {
+	if d.catalogue == nil {
+		return catalogue.Status{}, ErrNoCatalogue
+	}
+	return d.catalogue.Status(), nil
+}
+
+// AddToCatalogue writes a torrent into the catalogue of the object store, from which all nodes of the store share it.
+func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent) error {
+	if d.catalogue == nil {
+		return ErrNoCatalogue
+	}
+	if err := catalogue.Put(ctx, d.node.Objects().Store, t); err != nil {
+		return err
+	}
+	d.catalogue.Refresh()
+	return nil
+}
+
+// RemoveFromCatalogue removes a torrent from the catalogue. All nodes of the store stop sharing it a few minutes later.
+func (d *Daemon) RemoveFromCatalogue(ctx context.Context, infohash id.ID) error {
+	if d.catalogue == nil {
+		return ErrNoCatalogue
+	}
+	return catalogue.Remove(ctx, d.node.Objects().Store, infohash)
 }

@@ -42,6 +42,7 @@ var Table = []Entry{
 	{"pin_list", "A list of pins that a daemon subscribes to.", &PinList{}},
 	{"fleet_node", "A node of a fleet.", &FleetNode{}},
 	{"fleet_owners", "The nodes of a fleet that announce a torrent.", &FleetOwners{}},
+	{"catalogue", "What a daemon shares of the catalogue of its object store.", &Catalogue{}},
 	{"follow_history", "The versions of a followed publication.", &FollowHistory{}},
 	{"difference", "How two versions of a publication differ.", &Difference{}},
 	{"job", "Work that a request to a daemon has started.", &Job{}},
