@@ -1,0 +1,88 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"seedbed/node/api"
+)
+
+// startFleet starts daemons over a store, which know each other, and adds a torrent of the store to each.
+func (o *objectStore) startFleet(ctx context.Context, t testing.TB, p *payload, ips []string, args ...string) (nodes []*service) {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "fleet.key")
+	output(ctx, t, seedbed, "fleet", "key", "-o", key)
+	torrent, err := os.ReadFile(p.torrent)
+	must(t, err)
+	for i, ip := range ips {
+		argv := slices.Concat([]string{"--store", inStore, "--cache", t.TempDir(), "--cache-size", "1G",
+			"--fleet", ips[0] + ":7946", "--fleet-key", key, "--fleet-listen", ip + ":7946", "--fleet-name", fmt.Sprint("node", i)}, args)
+		s := serveAs(t, ctx, o.command(), ip, filepath.Join(shortDir(t), "s"), t.TempDir(), argv...)
+		_, _, err := s.rest.Add(ctx, api.AddBody{Torrent: torrent, Store: true})
+		must(t, err)
+		nodes = append(nodes, s)
+	}
+	poll(ctx, t, "the fleet to know its nodes", func() bool { return len(o.owners(ctx, t, nodes[0], p)) == min(2, len(ips)) })
+	return nodes
+}
+
+// owners returns the names of the nodes that announce p, as one of them sees it.
+func (o *objectStore) owners(ctx context.Context, t testing.TB, s *service, p *payload) []string {
+	t.Helper()
+	var shown struct{ Owners []string }
+	must(t, json.Unmarshal([]byte(output(ctx, t, seedbed, "fleet", "status", p.infohash, "--socket", s.socket, "--json")), &shown))
+	return shown.Owners
+}
+
+// A node of a fleet is killed in the middle of downloads. They finish, the other nodes take over what it has announced, and they
+// read nothing again that they have.
+func TestAFleetLosesANode(t *testing.T) {
+	t.Parallel()
+	need(t)
+	ctx := timeLimit(t)
+	o := startObjectStore(ctx, t, "10.20.30.1")
+	proxy := o.proxied(t, "10.20.30.2")
+	p := single(t, "film of a fleet", 32<<20)
+	o.put(ctx, p, "films/")
+	ips := []string{"10.20.31.1", "10.20.31.2", "10.20.31.3"}
+	nodes := o.startFleet(ctx, t, p, ips, "--up-limit", "4M")
+
+	var dirs []string
+	var downloads []*ours
+	for i := range 2 {
+		dirs = append(dirs, t.TempDir())
+		downloads = append(downloads, run(t, fmt.Sprintf("10.20.32.%d", i+1), offline(slices.Concat([]string{"get", p.torrent, "-d", dirs[i]}, peersAt(ips...))...)...))
+	}
+	for _, d := range downloads {
+		d.wait(ctx, "progress", func(e event) bool { return e.Have > 4<<20 })
+	}
+	before := o.owners(ctx, t, nodes[0], p)
+	gone := slices.IndexFunc(nodes, func(s *service) bool { return s != nodes[0] && slices.Contains(before, nameOf(nodes, s)) })
+	must(t, syscall.Kill(-nodes[gone].cmd.Process.Pid, syscall.SIGKILL))
+	killed := time.Now()
+	poll(ctx, t, "other owners", func() bool {
+		now := o.owners(ctx, t, nodes[0], p)
+		return len(now) == 2 && !slices.Contains(now, nameOf(nodes, nodes[gone]))
+	})
+	t.Logf("others announce it %.1f s after the kill", time.Since(killed).Seconds())
+	for i, d := range downloads {
+		d.ends(ctx, 0)
+		p.same(t, dirs[i], true)
+	}
+	t.Logf("%d requests, %.2f of the size from the store to 3 nodes", proxy.gets.Load(), float64(proxy.read.Load())/float64(p.size))
+	if read := proxy.read.Load(); read*100 > p.size*3*105 {
+		t.Errorf("%d bytes were read from the store for %d in three nodes", read, p.size)
+	}
+}
+
+// nameOf returns the name of a node of startFleet.
+func nameOf(nodes []*service, s *service) string { return fmt.Sprint("node", slices.Index(nodes, s)) }
