@@ -35,7 +35,7 @@ func (r *run) openContent(ctx context.Context, info *metainfo.Info, progress fun
 	case ctx.Err() != nil:
 		return swarm.Content{}, err
 	case errors.Is(err, errEnded):
-	case !errors.As(err, &f) || r.spec.Seed || f.Kind == FaultExists || f.Kind == FaultSelection || f.Kind == FaultBusy:
+	case !errors.As(err, &f) || r.spec.Seed || r.spec.Objects && f.Kind == FaultUsage || f.Kind == FaultExists || f.Kind == FaultSelection || f.Kind == FaultBusy:
 		r.t.fail(err)
 	default:
 		return swarm.Content{}, err
@@ -65,7 +65,7 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 		})
 	}
 	if spec.Objects {
-		return r.openObjects(ctx, info)
+		return r.openObjects(ctx, info, progress)
 	}
 	files, err := spec.files(info)
 	if err != nil {
@@ -126,14 +126,19 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 			return swarm.Content{}, err
 		}
 	}
-	var stored []engine.Block
-	for _, c := range s.Chunks() {
-		stored = append(stored, engine.Block{Piece: uint32(c.Piece), Begin: c.Begin, Length: c.Length})
-	}
+	stored := storedBlocks(s)
 	r.storage.Store(s)
 	t.passOrder(r)
 	t.setRoot(info, s.Names())
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Files: fileSet(info, files), Stored: stored, Outdated: s.Outdated()}, nil
+}
+
+// storedBlocks returns the blocks of incomplete pieces that are on the disk.
+func storedBlocks(s *storage.Storage) (stored []engine.Block) {
+	for _, c := range s.Chunks() {
+		stored = append(stored, engine.Block{Piece: uint32(c.Piece), Begin: c.Begin, Length: c.Length})
+	}
+	return stored
 }
 
 // fileSet returns files as a set. Nil means all files and gives an empty set.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
 	"seedbed/swarm/s3store"
+	"seedbed/swarm/storage"
 )
 
 // Objects is where the files of torrents with Spec.Objects are. Its owner opens it before the node and closes it after.
@@ -17,7 +20,10 @@ type Objects struct {
 	Shared *s3store.Shared
 }
 
-var _ swarm.Remote = (*s3store.Storage)(nil)
+var (
+	_ swarm.Remote = (*s3store.Storage)(nil)
+	_ swarm.Remote = (*s3store.Writer)(nil)
+)
 
 // ErrNoStore is the error of adding a torrent with Spec.Objects to a node without Config.Objects.
 var ErrNoStore = NewFault(FaultUsage, errors.New("the files are to be in an object store, and the node has none"), "start it with --store s3://BUCKET/PREFIX")
@@ -31,7 +37,7 @@ func (n *Node) setObjects(spec *Spec) error {
 	case o == nil:
 		return ErrNoStore
 	}
-	spec.Seed, spec.Dir, spec.store = true, o.Shared.Cache.Dir(), o.Store.Location().String()
+	spec.Seed, spec.Dir, spec.store = !spec.Upload, o.Shared.Cache.Dir(), o.Store.Location().String()
 	return nil
 }
 
@@ -58,34 +64,91 @@ func (n *Node) StoreLocation() string {
 	return n.cfg.Objects.Store.Location().String()
 }
 
-// refuseObjects returns an error if the files of a torrent are objects, which the node only reads. what is the operation
+// refuseObjects returns an error if the files of a torrent are objects. what is the operation
 // that is refused, as in "be moved".
 func (s *Spec) refuseObjects(what string) error {
 	if !s.Objects {
 		return nil
 	}
-	return NewFault(FaultUsage, fmt.Errorf("the files are objects in %s, which are only read, so they cannot %s", s.store, what), "")
+	return NewFault(FaultUsage, fmt.Errorf("the files are objects in %s, so they cannot %s", s.store, what), "")
 }
 
 // openObjects opens the files of a torrent in the object store. They are not hashed now, but before they are served.
-func (r *run) openObjects(ctx context.Context, info *metainfo.Info) (_ swarm.Content, err error) {
+func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (_ swarm.Content, err error) {
 	t := r.t
+	if err := t.node.checkStore(&r.spec); err != nil {
+		return swarm.Content{}, err
+	}
+	if _, err := os.Stat(t.stagingDir()); err == nil && r.spec.Upload { // the store may be away
+		return r.openWriter(ctx, info, progress)
+	}
 	m := t.summary.Load()
-	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete()) // a torrent that wakes does not wait for the store
+	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete() && !r.spec.Upload) // a torrent that wakes does not wait for the store
+	if objectstore.KindOf(err) == objectstore.Unavailable {
+		err = &Fault{Kind: FaultNetwork, Err: err, hint: "it is asked again"}
+	}
 	if err != nil {
 		return swarm.Content{}, err
 	}
 	have, wanted := s.Have(), info.Wanted(nil)
-	if n := missing(wanted, have); n > 0 {
+	n := missing(wanted, have)
+	switch {
+	case n > 0 && r.spec.Upload:
+		if err := s.Close(); err != nil {
+			return swarm.Content{}, err
+		}
+		return r.openWriter(ctx, info, progress)
+	case n > 0:
 		err := &Fault{Kind: FaultIncomplete, Err: fmt.Errorf("%s in %s is not complete: %s of %d missing or wrong", info.Name, r.spec.store, count(n, "piece"), wanted.Count()),
 			hint: "put the right objects there and recheck it"}
 		return swarm.Content{}, errors.Join(err, s.Close())
-	}
-	if t.endFetch() {
+	case t.endFetch():
 		return swarm.Content{}, errors.Join(errEnded, s.Close())
 	}
 	r.objects.Store(s)
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted}, nil
+}
+
+// openWriter opens a torrent that is downloaded into the store. What is not uploaded yet is in its staging folder.
+func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
+	t, n, o := r.t, r.t.node, r.t.node.cfg.Objects
+	if t.endFetch() {
+		return swarm.Content{}, errEnded
+	}
+	staging := t.stagingDir()
+	data := filepath.Join(staging, "data")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return swarm.Content{}, err
+	}
+	local, have, err := openChecked(ctx, storage.Options{Dir: data, Info: info, Own: true, Record: filepath.Join(staging, "resume"),
+		Handles: n.handles, Steps: &n.steps, OpenDisk: n.cfg.openDisk}, progress)
+	if err != nil {
+		return swarm.Content{}, err
+	}
+	stored := storedBlocks(local)
+	w, err := s3store.OpenWriter(r.ctx, s3store.WriterOptions{
+		Options: s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared}, Local: local, Dir: staging,
+		Warn: func(err error) { t.emit(Event{Kind: Warning, Err: asFault(err)}) }})
+	if err != nil {
+		return swarm.Content{}, errors.Join(err, local.Close())
+	}
+	r.objects.Store(w.Remote())
+	return swarm.Content{Storage: w, Have: have, Wanted: info.Wanted(nil), Stored: stored}, nil
+}
+
+// stagingDir returns the folder of what was downloaded and is not in the store yet. It is on the disk of the cache.
+func (t *Torrent) stagingDir() string {
+	return filepath.Join(t.node.cfg.Objects.Shared.Cache.Dir(), "staging", t.hash.String())
+}
+
+// removeStaging deletes what is not in the store yet.
+func (t *Torrent) removeStaging() error {
+	if t.node.cfg.Objects == nil {
+		return nil // another process may have the folder
+	}
+	dir := t.stagingDir()
+	t.node.handles.Forget(dir)
+	return os.RemoveAll(dir)
 }
 
 // openStore opens the objects of a torrent. isKnown is as in s3store.Options.
@@ -94,7 +157,7 @@ func (t *Torrent) openStore(ctx context.Context, spec *Spec, info *metainfo.Info
 		return nil, err
 	}
 	o := t.node.cfg.Objects
-	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared, IsKnown: isKnown})
+	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared, IsKnown: isKnown, NeedsAnswer: spec.Upload})
 }
 
 // checkObjects looks at the objects of a torrent that does not run. They are verified when they are read.
@@ -107,23 +170,28 @@ func (t *Torrent) checkObjects(ctx context.Context, spec *Spec, info *metainfo.I
 	return s.Close()
 }
 
-// StoreUsage is what a torrent has asked of the object store in this run.
+// StoreUsage is what a torrent has asked of the object store since the node was opened.
 type StoreUsage struct {
 	Requests, Read int64 // Read is in bytes
 }
 
-// StoreUsage returns what the torrent has asked of the object store since it was last started. It is zero if its files are
-// elsewhere.
+// add adds what a run has asked of the store.
+func (u *StoreUsage) add(r *run) {
+	if s := r.objects.Load(); s != nil {
+		u.Requests += s.Usage.Requests.Load()
+		u.Read += s.Usage.Read.Load()
+	}
+}
+
+// StoreUsage returns what the torrent has asked of the object store. It is zero if its files are elsewhere.
 func (t *Torrent) StoreUsage() StoreUsage {
-	r := t.run.Load()
-	if r == nil {
-		return StoreUsage{}
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	u := t.control.counts.store
+	if r := t.run.Load(); r != nil && !r.isCounted {
+		u.add(r)
 	}
-	s := r.objects.Load()
-	if s == nil {
-		return StoreUsage{}
-	}
-	return StoreUsage{s.Usage.Requests.Load(), s.Usage.Read.Load()}
+	return u
 }
 
 // Objects returns the object store of the node, or nil.

@@ -232,7 +232,7 @@ func TestObjectsAreOnlyRead(t *testing.T) {
 			"priority": x.SetPriority(ctx, PriorityHigh, []int{1}),
 		} {
 			var f *Fault
-			if !errors.As(err, &f) || f.Kind != FaultUsage || !strings.Contains(err.Error(), "are objects in s3://bucket/data, which are only read") {
+			if !errors.As(err, &f) || f.Kind != FaultUsage || !strings.Contains(err.Error(), "are objects in s3://bucket/data, so they cannot") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -245,6 +245,94 @@ func TestObjectsAreOnlyRead(t *testing.T) {
 		wait(t, x.Ended(), time.Minute, "removed")
 		if want, _ := os.ReadFile(filepath.Join(dir, "a.bin")); !bytes.Equal(b.Get("data/things/a.bin"), want) {
 			t.Error("the removal has changed an object")
+		}
+	})
+}
+
+// A download into the store ends when all objects are there, and is then shared from them. Before, it goes on after a
+// restart, and a removal leaves no local data behind.
+func TestADownloadIntoTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 5 * ms, Rate: 200_000})
+		spec, dir := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
+		b := newBucket(t)
+		source := start(t, n, 2, noDHT)
+		source.add(spec)
+		a, end := b.start(n, 1, "data", noDHT)
+		link := withPeers(spec, at(2).String())
+		x := a.add(Spec{Link: link, Objects: true, Upload: true, Persistent: true})
+		awaitPhase(t, x, lifecycle.Downloading)
+		time.Sleep(time.Second)
+		if b.Get("data/things/sub/b.bin") != nil {
+			t.Fatal("an object is there before its file is complete")
+		}
+		end()
+
+		a, end = b.start(n, 1, "data", noDHT, state(a.state))
+		if err := a.Restore(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x = a.Torrent(spec.InfoHash())
+		wait(t, x.Done(), time.Minute, "downloaded into the store")
+		source.close()
+		for path, data := range filetest.Tree(t, dir) {
+			if got := b.Get("data/things/" + path); got == nil || !bytes.Equal(got, data) {
+				t.Errorf("%s is %d bytes in the store", path, len(got))
+			}
+		}
+		if left := filetest.Entries(t, filepath.Join(b.cache, "staging")); len(left) > 0 {
+			t.Errorf("%v is left of the download", left)
+		}
+		download(t, n, 3, spec, 1, dir)
+		end()
+	})
+}
+
+// While the store is away, nothing is known about what it has: the download begins when it is back.
+func TestADownloadIntoAStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 5 * ms})
+		spec, _ := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
+		b := newBucket(t)
+		b.SetDown(true)
+		start(t, n, 2, noDHT).add(spec)
+		a, end := b.start(n, 1, "data", noDHT)
+		defer end()
+		x := a.add(Spec{Link: withPeers(spec, at(2).String()), Objects: true, Upload: true, Persistent: true})
+		time.Sleep(30 * time.Second)
+		if x.WasComplete() || !strings.Contains(a.warnings(), "s3://bucket/data") {
+			t.Errorf("complete %v; %s", x.WasComplete(), a.warnings())
+		}
+		b.SetDown(false)
+		wait(t, x.Done(), 5*time.Minute, "downloaded into the store")
+		if b.Get("data/things/a.bin") == nil {
+			t.Error("it is not there")
+		}
+	})
+}
+
+// What was downloaded, and is not in the store yet, goes with the torrent.
+func TestARemovedDownloadLeavesNoLocalData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 5 * ms, Rate: 200_000})
+		spec, _ := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
+		b := newBucket(t)
+		start(t, n, 2, noDHT).add(spec)
+		a, end := b.start(n, 1, "data", noDHT)
+		defer end()
+		x := a.add(Spec{Link: withPeers(spec, at(2).String()), Objects: true, Upload: true, Persistent: true})
+		awaitPhase(t, x, lifecycle.Downloading)
+		time.Sleep(time.Second)
+		staging := filepath.Join(b.cache, "staging")
+		if len(filetest.Entries(t, staging)) != 1 {
+			t.Error("there is no local data")
+		}
+		if err := a.Remove(t.Context(), x.InfoHash(), false); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, x.Ended(), time.Minute, "removed")
+		if left := filetest.Entries(t, staging); len(left) > 0 {
+			t.Errorf("%v is left", left)
 		}
 	})
 }

@@ -149,7 +149,7 @@ func (t *Torrent) record() *record {
 // spec returns the Spec for adding the torrent again. It reads the torrent file from the
 // state directory if necessary.
 func (r *record) spec(st *torrentState) (Spec, error) {
-	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects != "", store: r.Objects,
+	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects != "", Upload: r.Objects != "" && !r.Seed, store: r.Objects,
 		UpRate: r.UpRate, DownRate: r.DownRate, Labels: r.Labels, Category: r.Category, FinalDir: r.Final, Naming: r.Naming, Goals: r.Goals,
 		Priorities: r.Priorities, Order: r.Order, MaxPeers: r.MaxPeers, Persistent: true}
 	if r.Link != "" {

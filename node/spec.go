@@ -21,10 +21,10 @@ type Spec struct {
 	// current one.
 	Dir string
 
-	// Objects says that the files are objects of Config.Objects. They are only read, so Seed is implied, and Dir is not
-	// used.
-	Objects bool
-	store   string // where the store is that had the objects when the torrent was added; "" without Objects
+	// Objects says that the files are objects of Config.Objects; Dir is not used. They are only read, so Seed is implied,
+	// except with Upload: then what the store lacks is downloaded from peers, and written into it.
+	Objects, Upload bool
+	store           string // where the store is that had the objects when the torrent was added; "" without Objects
 
 	// Select lists file numbers, from 1, as metainfo.Info.FileNumber counts them
 	// without padding. Nil means the link's so= (BEP 53), or all files without one.
@@ -176,6 +176,8 @@ func (s *Spec) validate() error {
 		return errors.New("a Spec with MetadataOnly, ReadAhead or Prepare cannot be Persistent")
 	case s.Cache && (s.ReadAhead == 0 || s.Persistent):
 		return errors.New("a Spec with Cache needs a ReadAhead and cannot be Persistent")
+	case s.Upload && (!s.Objects || s.Seed):
+		return errors.New("a Spec with Upload needs Objects, and cannot have Seed")
 	case s.Objects && (s.Select != nil || s.MetadataOnly || s.ReadAhead != 0 || s.Prepare != nil || s.FinalDir != ""):
 		return errors.New("a Spec with Objects can have neither Select nor MetadataOnly, ReadAhead, Prepare or FinalDir")
 	case s.Paused && !s.Persistent:

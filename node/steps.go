@@ -263,7 +263,7 @@ func (t *Torrent) removeAll() {
 		moveTo = ""
 	}
 	c.recordRemoval()
-	deleteData := c.deleteData && !spec.Seed
+	deleteData := c.deleteData && !spec.Seed && !spec.Objects
 	c.mu.Unlock()
 	err := t.state.openExisting() // a torrent that has waited in a queue may have no folder
 	// If this fails, as on a full disk, the removal goes on: it may be what makes space. After a kill the torrent
@@ -271,6 +271,9 @@ func (t *Torrent) removeAll() {
 	unsaved := t.saveSynced()
 	if spec, info := t.load(); err == nil && info != nil {
 		err = asFault(t.removeFiles(&spec, info, moveTo, deleteData))
+	}
+	if spec.Upload {
+		err = errors.Join(err, t.removeStaging())
 	}
 	t.stopAllAnnouncing()
 	if !errors.Is(err, ErrLocked) {

@@ -50,6 +50,7 @@ func (y *tally) isValid() bool {
 type counts struct {
 	tally
 	since mono.Time // when the current phase began
+	store StoreUsage
 }
 
 // setState changes the state of the torrent and counts how long the last phase was. control.mu is
@@ -102,6 +103,7 @@ func (t *Torrent) countRun(r *run) {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
 	t.control.counts.add(r)
+	t.control.counts.store.add(r)
 	r.isCounted = true
 }
 

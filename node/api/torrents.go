@@ -75,7 +75,7 @@ type AddBody struct {
 	Overwrite  bool            `json:"overwrite,omitempty" doc:"Replace existing files that do not belong to the torrent. Needs the scope admin."`
 	Symlinks   bool            `json:"symlinks,omitempty" doc:"Create the symbolic links of the torrent, except those that point outside it."`
 	Seed       bool            `json:"seed,omitempty" doc:"The data in dir is complete, and is only shared."`
-	Store      bool            `json:"store,omitempty" doc:"The data is in the object store of the daemon, and is only shared."`
+	Store      bool            `json:"store,omitempty" doc:"The data is in the object store of the daemon. What is missing there is downloaded and written into it, unless seed is set."`
 }
 
 // SetTorrent sets Link or Torrent to that of spec.

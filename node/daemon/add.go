@@ -37,7 +37,7 @@ type AddRequest struct {
 	Overwrite  bool // replace existing files that do not belong to the torrent
 	Symlinks   bool // create the symbolic links of the torrent
 	Seed       bool // the data is complete in Dir, and is only shared
-	Objects    bool // the data is in the object store of the node, and is only shared
+	Objects    bool // the data is in the object store of the node, or without Seed is downloaded into it
 }
 
 // Add adds a torrent. If the session has it already, added is false, and the torrent is
@@ -108,7 +108,7 @@ func (d *Daemon) place(spec *node.Spec, dir string) (err error) {
 func (d *Daemon) spec(r *AddRequest) (node.Spec, error) {
 	labels, err := cleanLabels(r.Labels)
 	spec := node.Spec{Labels: labels, Category: r.Category, Paused: r.Paused, Select: r.Select, All: r.All, Peers: r.Peers,
-		UpRate: r.UpRate, DownRate: r.DownRate, Goals: r.Goals, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects, Persistent: true,
+		UpRate: r.UpRate, DownRate: r.DownRate, Goals: r.Goals, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects, Upload: r.Objects && !r.Seed, Persistent: true,
 		Priorities: r.Priorities, Order: r.Order, MaxPeers: r.MaxPeers}
 	if r.Name != "" {
 		spec.Naming = &node.Naming{Name: r.Name}
@@ -193,7 +193,7 @@ func (d *Daemon) checkObjects(r *AddRequest) error {
 	case r.Dir != "":
 		return usage(errors.New("the files are to be in the object store and in a folder"), "name one of the two")
 	case r.Select != nil || r.Overwrite || r.Symlinks || r.Order != (node.Order{}) || len(r.Priorities.Low)+len(r.Priorities.High)+len(r.Priorities.Maximum) > 0:
-		return usage(errors.New("the files in an object store are only read, so none can be selected, preferred or replaced"), "")
+		return usage(errors.New("the files are to be objects, so none can be selected, preferred or replaced"), "")
 	}
 	return nil
 }

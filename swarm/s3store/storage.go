@@ -24,6 +24,8 @@ type Options struct {
 	// IsKnown says that the store had everything earlier. Open then does not wait for the store: what it lacks by now is
 	// found later, or when it is read.
 	IsKnown bool
+	// NeedsAnswer says that Open fails if the store does not work, because nothing is known about the objects.
+	NeedsAnswer bool
 }
 
 // Storage is the objects of one torrent, for reading. It implements swarm.Storage, and its methods may be called
@@ -88,7 +90,7 @@ func Open(ctx context.Context, o Options) (*Storage, error) {
 		s.tasks.Go(func() { _ = s.survey(s.ctx) }) // without it, fetches find out
 		return s, nil
 	}
-	if err := s.survey(ctx); err != nil && objectstore.KindOf(err) != objectstore.Unavailable {
+	if err := s.survey(ctx); err != nil && (o.NeedsAnswer || objectstore.KindOf(err) != objectstore.Unavailable) {
 		s.stop()
 		return nil, err
 	}

@@ -222,7 +222,7 @@ func (d *Download) addArg(ctx context.Context, arg string) (o *view.Torrent, add
 	if err != nil {
 		return nil, false, err
 	}
-	if body.Store = spec.Objects; body.Seed && !body.Store {
+	if body.Store = body.Store || spec.Objects; body.Seed && !body.Store {
 		if body.Dir, err = d.Target.Dir(spec.Dir); err != nil {
 			return nil, false, err
 		}

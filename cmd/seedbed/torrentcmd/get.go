@@ -5,6 +5,7 @@ package torrentcmd
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ import (
 	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/session"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/internal/option"
 	"seedbed/magnet"
 	"seedbed/node"
@@ -40,6 +42,9 @@ file or the http(s) URL of one. A magnet link is enough: seedbed finds the swarm
 the DHT and peer exchange, and fetches the metadata from peers. NAME is a domain, such as
 example.org, whose owner names a publication in the DNS; see docs/publishing.md.
 
+With --store, the files are written into an object store in place of --dir: each as soon
+as it is complete. What is there already is not downloaded again; see docs/fleet.md.
+
 Ctrl-C saves and stops; run the same command again to resume.
 
 If a daemon runs with the same state directory, it downloads the torrents, into its own
@@ -51,7 +56,13 @@ progress; Ctrl-C ends only that.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var selected []int
-			var err error
+			inStore, err := c.IsInStore(cmd.Flags())
+			if err == nil && inStore {
+				err = checkIntoStore(cmd)
+			}
+			if err != nil {
+				return err
+			}
 			if selection != "" {
 				if len(args) > 1 {
 					return exit.Misuse(errors.New("--select can be used with one torrent only"))
@@ -68,7 +79,7 @@ progress; Ctrl-C ends only that.`,
 				return err
 			}
 			if running != nil {
-				if err := target.Misfit(cmd, "at", "resolver", "accept-change", "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
+				if err := target.Misfit(cmd, "at", "resolver", "accept-change", "dir", "store", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
 					return err
 				}
 				d := &handover.Download{App: a, Target: target, Client: running, Flags: &c, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
@@ -78,6 +89,9 @@ progress; Ctrl-C ends only that.`,
 					if d.Body.Dir, err = target.Dir(c.Dir); err != nil {
 						return err
 					}
+				}
+				if inStore && settings.SourceOf(cmd.Flags().Lookup("store")) == settings.FromFlag {
+					d.Store, d.Body.Store = c.Store.Location.String(), true
 				}
 				d.Resolve = resolveWith(running, at)
 				return d.Run(cmd.Context(), args)
@@ -98,6 +112,7 @@ progress; Ctrl-C ends only that.`,
 				}
 				spec.Dir, spec.Peers, spec.Select = c.Dir, c.Peers, selected
 				spec.Order, spec.MaxPeers = order, maxPeers
+				spec.Objects, spec.Upload = inStore, inStore
 				spec.Overwrite, spec.MetadataOnly, spec.Symlinks = overwrite, metadataOnly, symlinks
 				if !s.Has(spec) {
 					s.Specs = append(s.Specs, spec)
@@ -106,12 +121,20 @@ progress; Ctrl-C ends only that.`,
 			if len(s.Specs) == 0 {
 				return a.AllFailed(s.Unreadable)
 			}
+			if inStore {
+				end, err := a.OpenStore(cmd.Context(), &c, &s.Config)
+				if err != nil {
+					return err
+				}
+				defer end()
+			}
 			return s.Run(cmd.Context())
 		},
 	}
 	fs := cmd.Flags()
 	c.AddDir(fs, "download into `DIR`")
 	c.AddNetwork(fs)
+	c.AddStore(fs)
 	target = remotecmd.AddTarget(fs, c.Values)
 	fs.StringVar(&selection, "select", "", "files to download, `1,3-5`, numbered as in the output of show")
 	fs.BoolVar(&metadataOnly, "metadata-only", false, "write the .torrent file and stop")
@@ -127,6 +150,16 @@ progress; Ctrl-C ends only that.`,
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")
 	return cmd
+}
+
+// checkIntoStore returns an error if a flag has no meaning for files in an object store.
+func checkIntoStore(cmd *cobra.Command) error {
+	for _, name := range []string{"select", "metadata-only", "overwrite", "symlinks"} {
+		if cmd.Flags().Changed(name) {
+			return exit.Misuse(fmt.Errorf("--%s cannot be used with --store: all files become objects, and none is replaced", name))
+		}
+	}
+	return nil
 }
 
 // checkAt returns an error if --at does not fit the arguments.
