@@ -40,23 +40,27 @@ type Torrent struct {
 
 	Finished bool `json:"finished"` // a seeding goal has paused it
 
-	Size        int64   `json:"size"`     // bytes of all files; 0 while that is not known
-	Wanted      int64   `json:"wanted"`   // of the wanted files
-	Have        int64   `json:"have"`     // of those, verified
-	Complete    bool    `json:"complete"` // all of those are verified and under their final names
-	ToCheck     int64   `json:"to_check,omitempty"`
-	Checked     int64   `json:"checked,omitempty"`
-	DownRate    int64   `json:"down_rate"`
-	UpRate      int64   `json:"up_rate"`
-	DownLimit   int64   `json:"down_limit"` // 0: that of the settings
-	UpLimit     int64   `json:"up_limit"`
-	Uploaded    int64   `json:"uploaded"` // over all runs, like the next four
-	Downloaded  int64   `json:"downloaded"`
-	Wasted      int64   `json:"wasted"` // of what was downloaded, discarded
-	Downloading int64   `json:"downloading_s"`
-	Seeding     int64   `json:"seeding_s"`
-	Ratio       float64 `json:"ratio"`
-	Left        *int64  `json:"left_s,omitempty"` // until it is complete, at the current rate
+	Size       int64 `json:"size"`     // bytes of all files; 0 while that is not known
+	Wanted     int64 `json:"wanted"`   // of the wanted files
+	Have       int64 `json:"have"`     // of those, verified
+	Complete   bool  `json:"complete"` // all of those are verified and under their final names
+	ToCheck    int64 `json:"to_check,omitempty"`
+	Checked    int64 `json:"checked,omitempty"`
+	DownRate   int64 `json:"down_rate"`
+	UpRate     int64 `json:"up_rate"`
+	DownLimit  int64 `json:"down_limit"` // 0: that of the settings
+	UpLimit    int64 `json:"up_limit"`
+	Uploaded   int64 `json:"uploaded"` // over all runs, like the next four
+	Downloaded int64 `json:"downloaded"`
+	Wasted     int64 `json:"wasted"` // of what was downloaded, discarded
+	// StoreRequests and StoreRead are what it has asked of the object store in this run of the daemon: requests, and bytes
+	// read.
+	StoreRequests int64   `json:"store_requests,omitempty"`
+	StoreRead     int64   `json:"store_read,omitempty"`
+	Downloading   int64   `json:"downloading_s"`
+	Seeding       int64   `json:"seeding_s"`
+	Ratio         float64 `json:"ratio"`
+	Left          *int64  `json:"left_s,omitempty"` // until it is complete, at the current rate
 
 	Peers int `json:"peers"`
 	Seeds int `json:"seeds"`
@@ -214,6 +218,8 @@ func TorrentOf(number int64, t *node.Torrent, hint func(error) string) *Torrent 
 		DownRate: int64(s.DownRate), UpRate: int64(s.UpRate), DownLimit: d.DownRate, UpLimit: d.UpRate,
 		Uploaded: y.Uploaded, Downloaded: y.Downloaded, Wasted: y.Wasted, Downloading: int64(y.Downloading.Seconds()), Seeding: int64(y.Seeding.Seconds()),
 		Peers: s.Connected, Seeds: s.Seeds, Known: s.Known}
+	u := t.StoreUsage()
+	o.StoreRequests, o.StoreRead = u.Requests, u.Read
 	if s.Wanted > 0 {
 		o.Ratio = float64(y.Uploaded) / float64(s.Wanted) // as Torrent.Ratio, without two more snapshots
 	}

@@ -161,6 +161,9 @@ func lines(o *view.Torrent) [][2]string {
 	out = append(out, [2]string{"down", rateAndLimit(o.DownRate, o.DownLimit)}, [2]string{"up", rateAndLimit(o.UpRate, o.UpLimit)},
 		[2]string{"uploaded", fmt.Sprintf("%s (ratio %.2f)", report.Size(o.Uploaded), o.Ratio)},
 		[2]string{"peers", peersLine(o)})
+	if o.StoreRequests > 0 {
+		out = append(out, [2]string{"store", fmt.Sprintf("%s, %s read", report.Plural(int(o.StoreRequests), "request"), report.Size(o.StoreRead))})
+	}
 	if order := orderLine(o); order != "" {
 		out = append(out, [2]string{"order", order})
 	}

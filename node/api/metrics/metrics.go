@@ -51,6 +51,9 @@ func newRegistry(version string) *prometheus.Registry {
 func (m *Metrics) Watch(d *daemon.Daemon) {
 	n := d.Node()
 	m.registry.MustRegister(torrents(n), transfers(n), peers(n), reachable(n), disk(d), publications(d))
+	if o := n.Objects(); o != nil {
+		m.registry.MustRegister(store(o))
+	}
 	if dht, err := n.DHT(); err == nil {
 		m.registry.MustRegister(dhtTraffic(dht), dhtNodes(dht), lookups(dht), announces(n))
 	}
