@@ -14,28 +14,48 @@ import (
 
 // fleet is what the node knows of the others with which it shares the store. Its zero value means that there are none.
 type fleet struct {
-	owns     atomic.Pointer[func(id.ID) bool] // nil: this node owns everything
-	partners atomic.Pointer[[]netip.AddrPort] // sorted
+	ownership atomic.Pointer[Ownership]        // nil: this node owns everything
+	partners  atomic.Pointer[[]netip.AddrPort] // sorted
 }
 
-// SetOwned makes the node announce only those torrents of its object store for which owns returns true. Call it again, with
-// the same function or another one, when the result has changed. owns must be fast, because it is called for all torrents
-// with a lock held, and from any goroutine.
-func (n *Node) SetOwned(owns func(infohash id.ID) bool) {
-	n.fleet.owns.Store(&owns)
+// Ownership says who owns the torrents of the object store. Its functions must be fast. They are called from any goroutine.
+type Ownership struct {
+	// Owns reports whether this node owns a torrent. It is called for all torrents with a lock held.
+	Owns func(infohash id.ID) bool
+	// Others returns the addresses at which peers find the other owners of a torrent, at most engine.MaxPartners. Peers
+	// that are connected to this node are told of them.
+	Others func(infohash id.ID) []netip.AddrPort
+}
+
+// SetOwnership makes the node announce only those torrents of its object store that it owns. Call it again, with the same
+// functions or others, when their results have changed.
+func (n *Node) SetOwnership(o *Ownership) {
+	n.fleet.ownership.Store(o)
 	if n.announcer != nil {
-		n.announcer.SetOwned(owns)
+		n.announcer.SetOwned(o.Owns)
 	}
 	n.wakeLSD()
+	for _, t := range n.Active() {
+		if r := t.run.Load(); r != nil {
+			r.passOwners()
+		}
+	}
+}
+
+// passOwners passes the addresses of the other owners to the swarm.
+func (r *run) passOwners() {
+	if o, key := r.t.node.fleet.ownership.Load(), r.t.ownedKey(); o != nil && key != (id.ID{}) {
+		r.swarm.SetPartners(o.Others(key))
+	}
 }
 
 // isOwned reports whether this node announces the torrent.
 func (t *Torrent) isOwned() bool {
-	owns := t.node.fleet.owns.Load()
-	return owns == nil || t.ownedKey() == id.ID{} || (*owns)(t.hash)
+	o, key := t.node.fleet.ownership.Load(), t.ownedKey()
+	return o == nil || key == id.ID{} || o.Owns(key)
 }
 
-// ownedKey returns the key by which SetOwned decides: the infohash of a torrent of the object store, otherwise zero.
+// ownedKey returns the key by which Ownership decides: the infohash of a torrent of the object store, otherwise zero.
 func (t *Torrent) ownedKey() id.ID {
 	if t.spec().Objects {
 		return t.hash

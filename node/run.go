@@ -252,6 +252,7 @@ func (r *run) lostData() bool {
 // run stops.
 func (r *run) manage() {
 	r.passOwnAddrs()
+	r.passOwners()
 	r.swarm.AddCandidates(r.known.candidates())
 	r.wg.Go(r.addHints)
 	tick := time.NewTicker(saveEvery)

@@ -211,6 +211,11 @@ func (t *Torrent) SetExternal(addr netip.Addr) {
 	t.inbox.post(item{ev: &engine.EvExternal{Addr: addr}})
 }
 
+// SetPartners sets the addresses of other seeds that have what we have, of which peers are told: at most engine.MaxPartners.
+func (t *Torrent) SetPartners(addrs []netip.AddrPort) {
+	t.inbox.post(item{ev: &engine.EvPartners{Addrs: addrs}})
+}
+
 // Stop closes every connection, waits for the workers, and flushes and closes the
 // storage. If ctx ends first, it returns ctx's error at once and shutdown continues in
 // the background.

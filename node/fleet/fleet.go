@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -90,6 +91,7 @@ type Fleet struct {
 	settling settling
 	owners   rendezvous.Members // those of settling, for Owners
 	live     map[string]*memberlist.Node
+	places   map[string][]netip.AddrPort // where peers find the other live members
 	reports  map[string]received
 	known    map[string]bool   // names of members, also of those that are being added
 	rivals   map[string]*rival // by the name of the member
@@ -121,7 +123,7 @@ func Open(cfg Config) (*Fleet, error) {
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.own.start = time.Now()
 	f.port = newTransport(network, f.advertised, f.log)
-	cfg.Node.SetOwned(func(id.ID) bool { return false }) // until the others are known
+	cfg.Node.SetOwnership(f.ownership()) // nothing is owned until the others are known
 	var err error
 	if f.list, err = memberlist.Create(f.memberlist()); err != nil {
 		f.cancel()
@@ -222,6 +224,7 @@ func (f *Fleet) look() {
 	clear(f.known)
 	var names []string
 	var partners []netip.AddrPort
+	places := map[string][]netip.AddrPort{}
 	for _, m := range members {
 		f.live[m.Name], f.known[m.Name] = m, true
 		about, err := parseMeta(m.Meta)
@@ -230,6 +233,7 @@ func (f *Fleet) look() {
 		}
 		if m.Name != f.cfg.Name {
 			partners = append(partners, about.Addrs...)
+			places[m.Name] = about.best()
 		}
 		if about.Store == f.store {
 			names = append(names, m.Name)
@@ -245,17 +249,35 @@ func (f *Fleet) look() {
 	clashes := f.clashes(now)
 	isReady := len(names) > 1 || len(f.cfg.Members) == 0 || now >= mono.Time(aloneAfter)
 	changed := f.settling.step(now, names, isReady)
+	hasMoved := !maps.EqualFunc(places, f.places, slices.Equal)
 	if changed {
 		f.owners = rendezvous.New(f.settling.current)
 	}
-	owners := f.owners
+	f.places = places
+	ownership, settled := f.ownership(), f.settling.current
 	f.mu.Unlock()
 	for _, err := range clashes {
 		f.cfg.Node.Emit(node.Event{Kind: node.Warning, Err: err})
 	}
 	f.cfg.Node.SetPartners(partners)
 	if changed {
-		f.log.Info("the members of the fleet changed", "members", owners.Names())
-		f.cfg.Node.SetOwned(func(infohash id.ID) bool { return owners.Owns(f.cfg.Name, infohash, Copies) })
+		f.log.Info("the members of the fleet changed", "members", settled)
+	}
+	if changed || hasMoved {
+		f.cfg.Node.SetOwnership(ownership)
+	}
+}
+
+// ownership returns who owns what among the members that have settled. mu is held.
+func (f *Fleet) ownership() *node.Ownership {
+	self, owners, places := f.cfg.Name, f.owners, f.places
+	return &node.Ownership{
+		Owns: func(infohash id.ID) bool { return owners.Owns(self, infohash, Copies) },
+		Others: func(infohash id.ID) (list []netip.AddrPort) {
+			for _, name := range owners.Owners(infohash, Copies) {
+				list = append(list, places[name]...)
+			}
+			return list
+		},
 	}
 }

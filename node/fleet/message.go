@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,16 @@ type meta struct {
 func hashOf(location string) string {
 	h := sha256.Sum256([]byte(location))
 	return hex.EncodeToString(h[:8])
+}
+
+// best returns the best address of each family.
+func (m *meta) best() (list []netip.AddrPort) {
+	for _, is4 := range []bool{true, false} {
+		if i := slices.IndexFunc(m.Addrs, func(a netip.AddrPort) bool { return a.Addr().Is4() == is4 }); i >= 0 {
+			list = append(list, m.Addrs[i])
+		}
+	}
+	return list
 }
 
 var errMessage = errors.New("it cannot be parsed")

@@ -50,8 +50,9 @@ type Engine struct {
 	v2Only  bool  // every connection uses the v2 infohash
 
 	tally
-	pexList []pex.Peer
-	ownAddr [2]netip.AddrPort
+	pexList  []pex.Peer
+	partners []netip.AddrPort // see EvPartners
+	ownAddr  [2]netip.AddrPort
 }
 
 // timers hold when periodic work is due.
@@ -170,6 +171,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.applyOrder()
 	case *EvExternal:
 		e.book.setSelf(ev.Addr)
+	case *EvPartners:
+		e.setPartners(ev.Addrs)
 	case *EvUpLimit:
 		e.uploader.setLimit(ev.BytesPerSecond)
 	case *EvUploads:

@@ -124,6 +124,12 @@ type EvFocus struct {
 // EvOrder sets the order in which pieces are requested. It may precede EvInfo.
 type EvOrder struct{ Order }
 
+// EvPartners sets the addresses of other seeds that have what we have, at most MaxPartners. Peers are told of them by PEX.
+type EvPartners struct{ Addrs []netip.AddrPort }
+
+// MaxPartners is the largest number of addresses in an EvPartners.
+const MaxPartners = 16
+
 // EvExternal reports our external address for one address family.
 type EvExternal struct{ Addr netip.Addr }
 
@@ -205,6 +211,7 @@ func (*EvWanted) event()        {}
 func (*EvFocus) event()         {}
 func (*EvOrder) event()         {}
 func (*EvExternal) event()      {}
+func (*EvPartners) event()      {}
 func (*EvUpLimit) event()       {}
 func (*EvUploads) event()       {}
 func (*EvDialBack) event()      {}

@@ -201,9 +201,10 @@ func (e *Engine) sendPex() {
 		}
 		list = append(list, pex.Peer{Addr: p.listen, Flags: f})
 	}
-	e.pexList = list
 	// Shuffle, so that not every peer receives the same first fifty.
 	e.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	list = e.addPartners(list)
+	e.pexList = list
 	for _, p := range e.peers {
 		if p.closing || p.ext.UtPex == 0 || e.now < p.pexOut.Due() {
 			continue
