@@ -49,7 +49,7 @@ type Config struct {
 	Omit func(fs.FileInfo) bool
 	// Idle opens the session only to change it: no torrent, publication or follow runs.
 	Idle bool
-	// Fleet makes the node one of several that share an object store; nil: none. Open sets its Node and Log.
+	// Fleet makes the node one of several that share an object store; nil: none. Open sets its Node, Store, Version and Log.
 	Fleet *fleet.Config
 	// Log receives the log messages; nil disables logging.
 	Log *slog.Logger
@@ -105,6 +105,9 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if cfg.Fleet != nil { // before the torrents, most of which others announce
 		f := *cfg.Fleet
 		f.Node, f.Log, f.Version = d.node, d.log, d.version
+		if o := d.node.Objects(); o != nil {
+			f.Store = o.Store.Location().String()
+		}
 		if d.fleet, err = fleet.Open(f); err != nil {
 			return nil, err
 		}

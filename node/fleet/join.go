@@ -3,6 +3,7 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -75,7 +76,7 @@ func (f *Fleet) join() {
 	errs := make([]error, len(try))
 	var wg sync.WaitGroup
 	for i, a := range try {
-		wg.Go(func() { _, errs[i] = f.list.Join([]string{a.String()}) })
+		wg.Go(func() { errs[i] = f.joinAt(a) })
 	}
 	wg.Wait()
 	for i, err := range errs {
@@ -89,6 +90,16 @@ func (f *Fleet) join() {
 	if f.joined.err = nil; !reached {
 		f.joined.err = failed
 	}
+}
+
+// joinAt joins the member at an address.
+func (f *Fleet) joinAt(a netip.AddrPort) error {
+	_, err := f.list.Join([]string{a.String()})
+	var many interface{ WrappedErrors() []error } // whose text has several lines
+	if errors.As(err, &many) && len(many.WrappedErrors()) > 0 {
+		return many.WrappedErrors()[0]
+	}
+	return err
 }
 
 // lostMembers returns some of the members that were known once, and remembers those that are known now.

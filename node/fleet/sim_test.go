@@ -46,14 +46,17 @@ type member struct {
 	cancels []func()
 }
 
-// newRig makes a store with torrents, and a DHT.
-func newRig(t *testing.T, torrents int) *rig {
+// newRig makes a store with small torrents, and a DHT.
+func newRig(t *testing.T, torrents int) *rig { return newRigOf(t, torrents, 20_000) }
+
+// newRigOf is newRig with torrents of a size in bytes, or a little more.
+func newRigOf(t *testing.T, torrents, size int) *rig {
 	r := &rig{t: t, net: simnet.New(7, simnet.Link{Delay: 10 * time.Millisecond}), store: s3test.New(t), nodes: map[int]*member{}}
 	t.Cleanup(func() { time.Sleep(10 * time.Second) }) // until goroutines of memberlist that wait for an answer have ended
 	dir := t.TempDir()
 	for i := range torrents {
 		name := fmt.Sprintf("film-%d", i)
-		b := filetest.RandomBytes(name, 20_000+i)
+		b := filetest.RandomBytes(name, size+i)
 		filetest.Write(t, dir+"/"+name, b)
 		r.store.Put("data/"+name, b)
 		made, err := create.Make(t.Context(), dir+"/"+name, create.Options{})
@@ -91,6 +94,7 @@ func (r *rig) startWith(num int, change func(*Config)) *member {
 	store := r.store.Open("data")
 	m := &member{num: num}
 	m.Node = nodetest.Start(t, r.net, num, nodetest.Boot(100), func(c *node.Config) {
+		c.UpRate = 20_000
 		c.Objects = &node.Objects{Store: store, Shared: s3store.NewShared(cache)}
 	})
 	m.cancels = append(m.cancels, handles.Close, store.Close, func() { cache.Close() })

@@ -33,15 +33,15 @@ func TestPeersAreToldOfPartners(t *testing.T) {
 			}
 		}
 	}
-	wait(3 * time.Minute)
+	wait(20 * time.Second)
 	one, two := public(101), public(102)
 	r.step(&EvPartners{Addrs: []netip.AddrPort{one, two}})
-	wait(3 * time.Minute)
+	wait(70 * time.Second)
 	if len(added) != 2 || !slices.ContainsFunc(added, func(p pex.Peer) bool { return p.Addr == one && p.Flags == pex.Seed|pex.Reachable }) || len(dropped) > 0 {
 		t.Fatalf("told of %v, without %v", added, dropped)
 	}
 	r.step(&EvPartners{Addrs: []netip.AddrPort{two}})
-	wait(3 * time.Minute)
+	wait(70 * time.Second)
 	if len(added) != 0 || !slices.Equal(dropped, []netip.AddrPort{one}) {
 		t.Fatalf("then of %v, without %v", added, dropped)
 	}

@@ -174,6 +174,9 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 		if err != nil {
 			return err
 		}
+		if members != nil && d.Node().Objects() == nil {
+			a.Say("a fleet shares the torrents of an object store, and this daemon has none: it announces all of its torrents itself")
+		}
 		defer a.ReloadOnHangup(d.Reload)()
 		rep.Watch(d.Node(), shows)
 		m.Watch(d)
