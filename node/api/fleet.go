@@ -55,8 +55,12 @@ func (a *api) getFleetOwners(_ context.Context, in *FleetPath) (*struct{ Body *v
 	if err != nil {
 		return nil, a.problem(node.NewFault(node.FaultUsage, fmt.Errorf("%q is not an infohash: %w", in.InfoHash, err), ""))
 	}
+	key := infohash
+	if t := a.Node().Torrent(infohash); t != nil { // a hybrid has two infohashes and the same owners for both
+		key = t.InfoHash()
+	}
 	now := time.Now()
-	o := &view.FleetOwners{Head: view.NewHead(infohash, now), Owners: f.Owners(infohash), Announced: a.Node().IsAnnounced(infohash)}
+	o := &view.FleetOwners{Head: view.NewHead(infohash, now), Owners: f.Owners(key), Announced: a.Node().IsAnnounced(infohash)}
 	view.Complete(o, now)
 	return &struct{ Body *view.FleetOwners }{o}, nil
 }

@@ -82,6 +82,8 @@ type Fleet struct {
 	store string // hash of Config.Store
 	list  *memberlist.Memberlist
 	port  *transport
+	// joinNow makes keepJoining join at once; capacity 1.
+	joinNow chan struct{}
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -118,7 +120,7 @@ func Open(cfg Config) (*Fleet, error) {
 			return nil, node.NetworkFault(err)
 		}
 	}
-	f := &Fleet{cfg: cfg, log: cfg.Log, epoch: time.Now(), store: hashOf(cfg.Store), live: map[string]*memberlist.Node{},
+	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), epoch: time.Now(), store: hashOf(cfg.Store), live: map[string]*memberlist.Node{},
 		reports: map[string]received{}, known: map[string]bool{}, rivals: map[string]*rival{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.own.start = time.Now()
@@ -220,6 +222,12 @@ func (f *Fleet) run() {
 func (f *Fleet) look() {
 	members := f.list.Members()
 	f.mu.Lock()
+	if len(members) < len(f.live) {
+		select {
+		case f.joinNow <- struct{}{}:
+		default:
+		}
+	}
 	clear(f.live)
 	clear(f.known)
 	var names []string

@@ -10,13 +10,11 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"seedbed/internal/await"
 )
 
 const (
 	// joinEvery is the interval at which a node tries to reach the members that are named or were known and are none now, and
-	// joinSoon the interval while it is alone.
+	// joinSoon the interval while it is alone or has just lost some: they may be back before their torrents move.
 	joinEvery = 15 * time.Second
 	joinSoon  = 2 * time.Second
 	// resolveWithin is how long a name may take to resolve.
@@ -42,13 +40,26 @@ func (f *Fleet) keepJoining() {
 		f.join()
 		f.updateMeta()
 		every := joinEvery
-		if f.list.NumMembers() < 2 && len(f.cfg.Members) > 0 {
+		if f.list.NumMembers() < 2 && len(f.cfg.Members) > 0 || f.hasLost() {
 			every = joinSoon
 		}
-		if await.Sleep(f.ctx, every) != nil {
+		timer := time.NewTimer(every)
+		select {
+		case <-timer.C:
+		case <-f.joinNow:
+		case <-f.ctx.Done():
+			timer.Stop()
 			return
 		}
+		timer.Stop()
 	}
+}
+
+// hasLost reports whether a member that owns torrents is lost.
+func (f *Fleet) hasLost() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.settling.current, func(name string) bool { return f.live[name] == nil })
 }
 
 // join tries to reach the members that are missing.

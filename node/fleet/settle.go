@@ -12,8 +12,8 @@ import (
 // settleAtMost in any case, or one member that comes and goes would hold up all others.
 const (
 	settleJoin   = 3 * time.Second
-	settleLoss   = 8 * time.Second
-	settleAtMost = 12 * time.Second
+	settleLoss   = 10 * time.Second
+	settleAtMost = 13 * time.Second
 )
 
 // settling decides when a change of the members takes effect.

@@ -13,6 +13,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"seedbed/node/fleet"
 	"seedbed/node/gateway"
 )
 
@@ -56,6 +57,7 @@ func allMetrics(t *testing.T) []*dto.MetricFamily {
 	awaitLine(t, m.Scrape(), "seedbed_disk_free_bytes ")
 	get(t, m.Observe(http.NotFoundHandler()), "/")
 	m.registry.MustRegister(bootstrapNode(fixedStats(someStats())))
+	m.registry.MustRegister(fleetOf(func() fleet.Status { return fleet.Status{Members: []fleet.Member{{Self: true}}} }))
 	m.WatchGateway(func() gateway.Stats { return gateway.Stats{Requests: map[int]int64{200: 1}} })
 	families, err := m.registry.Gather()
 	if err != nil {

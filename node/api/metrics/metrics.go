@@ -57,6 +57,9 @@ func (m *Metrics) Watch(d *daemon.Daemon) {
 	if dht, err := n.DHT(); err == nil {
 		m.registry.MustRegister(dhtTraffic(dht), dhtNodes(dht), lookups(dht), announces(n))
 	}
+	if f, err := d.Fleet(); err == nil {
+		m.registry.MustRegister(fleetOf(f.Status))
+	}
 	m.health.watch(func() string {
 		if !d.Counts().Opened {
 			return "the records of publications and follows are being read"
