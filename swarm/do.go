@@ -51,7 +51,9 @@ func (t *Torrent) do(c *engine.Command) {
 			if o := cn.out; o != nil {
 				o.flush() // this turn's output may contain the block
 			}
-			t.inbox.postBlocks(engine.BlockUnsent, c.Conn, cn.Withdraw(c.Block))
+			unsent := cn.Withdraw(c.Block)
+			t.remote.unsent(c.Conn, unsent)
+			t.inbox.postBlocks(engine.BlockUnsent, c.Conn, unsent)
 		}
 	case engine.CmdStore:
 		b := t.slots[c.Slot]

@@ -31,10 +31,9 @@ const (
 // remoteConn is what a connection waits for, and what it costs.
 type remoteConn struct {
 	held    map[engine.Block]*heldBlock
-	fetched int64     // bytes of pieces that were not here when it asked for them
-	sent    int64     // bytes that were here
-	pieces  [4]uint32 // plus 1: those counted last in fetched
-	next    int       // index in pieces
+	pieces  map[uint32]int // by piece: how many of its blocks are held
+	fetched int64          // bytes of pieces that were not here when it asked for them
+	sent    int64          // bytes that were here, and not withdrawn
 }
 
 // heldBlock is a block that is being fetched for a connection.
@@ -56,7 +55,7 @@ func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
 	}
 	c := r.conns[n]
 	if c == nil {
-		c = &remoteConn{held: map[engine.Block]*heldBlock{}}
+		c = &remoteConn{held: map[engine.Block]*heldBlock{}, pieces: map[uint32]int{}}
 		r.conns[n] = c
 	}
 	if h := c.held[b]; h != nil {
@@ -78,7 +77,10 @@ func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
 		c.sent += size
 		return true
 	}
-	c.charge(b.Piece, r.t.info.PieceLength)
+	if c.pieces[b.Piece] == 0 {
+		c.fetched += r.t.info.PieceLength
+	}
+	c.pieces[b.Piece]++
 	c.held[b] = h
 	return false
 }
@@ -86,18 +88,6 @@ func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
 // mayFetch reports whether more may be fetched for the connection.
 func (c *remoteConn) mayFetch(pieceLength int64) bool {
 	return len(c.held) < maxHeld && c.fetched <= max(fetchedFree, 4*pieceLength)+fetchedFactor*c.sent
-}
-
-// charge counts a piece that is fetched for the connection.
-func (c *remoteConn) charge(piece uint32, pieceLength int64) {
-	for _, p := range c.pieces {
-		if p == piece+1 {
-			return
-		}
-	}
-	c.pieces[c.next] = piece + 1
-	c.next = (c.next + 1) % len(c.pieces)
-	c.fetched += pieceLength
 }
 
 // bounds returns the range of a block in the torrent, without what is beyond its end.
@@ -114,6 +104,9 @@ func (r *remote) came(n engine.Conn, b engine.Block, h *heldBlock, err error) {
 		return
 	}
 	delete(c.held, b)
+	if c.pieces[b.Piece]--; c.pieces[b.Piece] == 0 {
+		delete(c.pieces, b.Piece)
+	}
 	switch {
 	case h.withdrawn.Load():
 	case err == nil:
@@ -145,6 +138,15 @@ func (r *remote) withdraw(n engine.Conn, b engine.Block) {
 	}
 	if len(gone) > 0 {
 		r.t.inbox.postBlocks(engine.BlockUnsent, n, gone)
+	}
+}
+
+// unsent counts blocks that were here, but have not been sent.
+func (r *remote) unsent(n engine.Conn, list []engine.Block) {
+	if c := r.conns[n]; c != nil {
+		for _, b := range list {
+			c.sent -= int64(b.Length)
+		}
 	}
 }
 

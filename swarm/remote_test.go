@@ -178,25 +178,26 @@ func TestCostOfAPeerThatTakesABlockOfEachPiece(t *testing.T) {
 // A peer that requests and cancels without reading costs little, and nothing grows.
 func TestCostOfRequestsThatAreCancelled(t *testing.T) {
 	info, full := makeContent(t, 64<<20, 1<<20)
-	synctest.Test(t, func(t *testing.T) {
-		f := &farStorage{memStorage: full.copy(), delay: 20 * time.Second, keep: 1}
-		attackFar(t, f, info, 2*time.Minute, func(nc net.Conn) {
-			for i := uint32(0); ; i++ {
-				var b []byte
-				for k := range uint32(100) { // the same one again and again, and others
-					m := wire.Msg{Type: wire.Request, Index: (i + k) % 64 * (k % 2), Length: 1 << 14}
-					b = wire.Append(b, m)
-					m.Type = wire.Cancel
-					b = wire.Append(b, m)
+	for _, pieces := range []uint32{2, 64} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &farStorage{memStorage: full.copy(), delay: 20 * time.Second, keep: 1}
+			sent := attackFar(t, f, info, 2*time.Minute, func(nc net.Conn) {
+				for i := uint32(0); ; i++ {
+					for _, kind := range []wire.Type{wire.Request, wire.Cancel} {
+						var b []byte
+						for k := range uint32(10) {
+							b = wire.Append(b, wire.Msg{Type: kind, Index: (i + k) % pieces, Length: 1 << 14})
+						}
+						if _, err := nc.Write(b); err != nil {
+							return
+						}
+						time.Sleep(20 * time.Millisecond)
+					}
 				}
-				if _, err := nc.Write(b); err != nil {
-					return
-				}
-				time.Sleep(100 * time.Millisecond)
+			})
+			if most := fetchedFree + fetchedFactor*sent + 2*info.PieceLength; f.fetched > most || f.most > int(pieces) {
+				t.Errorf("%d pieces: %d KiB sent, %d MiB fetched, at most %d are allowed, %d waited at a time", pieces, sent>>10, f.fetched>>20, most>>20, f.most)
 			}
 		})
-		if f.fetched > fetchedFree+2*info.PieceLength || f.most > 100 {
-			t.Errorf("%d MiB fetched for nobody, %d waited at a time", f.fetched>>20, f.most)
-		}
-	})
+	}
 }
