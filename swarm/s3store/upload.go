@@ -2,7 +2,6 @@ package s3store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -109,7 +108,7 @@ func (w *Writer) attempt(file int) error {
 
 // compare returns an error if an object has not the content of a file. It reads the object: there are too many kinds of ETags.
 func (w *Writer) compare(at place, o objectstore.Object, f *metainfo.File) error {
-	other := &storage.Error{Op: "write", Path: at.store.Location().Name(o.Name), Kind: storage.Exists, Err: errOccupied}
+	other := &OccupiedError{at.store.Location().Name(o.Name)}
 	if o.Size != f.Length {
 		return other
 	}
@@ -139,7 +138,13 @@ func (w *Writer) compare(at place, o objectstore.Object, f *metainfo.File) error
 	return nil
 }
 
-var errOccupied = errors.New("there is an object with other content; remove it, or use another prefix")
+// OccupiedError is returned by Finish for a file whose object is there with other content. It is not overwritten.
+type OccupiedError struct{ Name string }
+
+func (e *OccupiedError) Error() string { return e.Name + " is there already, with other content" }
+
+// Hint returns what a user can do about the error.
+func (e *OccupiedError) Hint() string { return "remove the object, or use another prefix" }
 
 // localFile reads a file of a torrent.
 type localFile struct {

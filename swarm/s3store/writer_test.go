@@ -304,8 +304,8 @@ func TestObjectsThatAreThereAlready(t *testing.T) {
 			defer w.close()
 			w.download(w.all()...)
 			err := w.Finish()
-			var e *storage.Error
-			if !errors.As(err, &e) || e.Kind != storage.Exists || !strings.Contains(err.Error(), "s3://bucket/"+names[1]) || len(w.warnings) != 1 {
+			var e *OccupiedError
+			if !errors.As(err, &e) || e.Name != "s3://bucket/"+names[1] || len(w.warnings) != 1 {
 				t.Errorf("%v, warnings %q", err, w.warnings)
 			}
 			if !bytes.Equal(w.server.Get(names[1]), other) {

@@ -25,7 +25,7 @@ import (
 // AddService.
 func (f *Flags) AddStore(fs *pflag.FlagSet) { f.Add(fs, settings.StoreNames...) }
 
-// AddStoreAccess adds the flags of commands that take places in an object store as arguments.
+// AddStoreAccess adds the flags of commands that take places in an object store as arguments. Call it after AddOutbound.
 func (f *Flags) AddStoreAccess(fs *pflag.FlagSet) { f.Add(fs, settings.StoreAccess...) }
 
 // HasStore reports whether --store names an object store.

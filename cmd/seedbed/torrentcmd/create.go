@@ -18,6 +18,7 @@ import (
 // Create returns the command create.
 func Create(a *app.App) *cobra.Command {
 	var m making.Flags
+	var c app.Flags
 	var out string
 	var overwrite bool
 	cmd := &cobra.Command{
@@ -34,8 +35,8 @@ handle them. The .torrent file itself is never part of the torrent.
 
 With s3://BUCKET/PREFIX it hashes the objects below a prefix of an object store, or the
 one object of that name, without a copy on this machine. If everybody can read them, the
-torrent gets their URL as a web seed. Credentials, AWS_ENDPOINT_URL and AWS_REGION are
-those of the AWS tools.`,
+torrent gets their URL as a web seed. Credentials are found where the AWS tools look for
+them.`,
 		Example: `  seedbed create holiday/
   seedbed create film.mkv -o - | ssh host 'cat > film.torrent'
   seedbed create site/ --web-seed https://example.org/mirror/
@@ -47,13 +48,15 @@ those of the AWS tools.`,
 				return err
 			}
 			if objectstore.IsLocation(args[0]) {
-				return createObjects(cmd.Context(), a, args[0], &m, o, out, overwrite)
+				return createObjects(cmd.Context(), a, &c, args[0], &m, o, out, overwrite)
 			}
 			return create(cmd.Context(), a, args[0], &m, o, out, overwrite)
 		},
 	}
 	fs := cmd.Flags()
 	m.Add(cmd)
+	c.AddOutbound(fs)
+	c.AddStoreAccess(fs)
 	fs.StringVarP(&out, "output", "o", "", "write `FILE`; - is standard output (default NAME.torrent in the current folder)")
 	fs.BoolVar(&overwrite, "overwrite", false, "replace an existing .torrent file")
 	return cmd

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path"
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/report"
-	"seedbed/internal/netx"
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -20,7 +18,7 @@ import (
 )
 
 // createObjects makes a torrent of objects in a store and writes it to out. A public bucket becomes a web seed.
-func createObjects(ctx context.Context, a *app.App, location string, m *making.Flags, o node.ShareOptions, out string, overwrite bool) error {
+func createObjects(ctx context.Context, a *app.App, f *app.Flags, location string, m *making.Flags, o node.ShareOptions, out string, overwrite bool) error {
 	at, err := objectstore.ParseLocation(location)
 	if err != nil {
 		return exit.Misuse(err)
@@ -28,9 +26,13 @@ func createObjects(ctx context.Context, a *app.App, location string, m *making.F
 	if flag := m.OfFiles(); flag != "" {
 		return exit.Misuse(fmt.Errorf("--%s is for files on a disk, and %s is in an object store", flag, location))
 	}
-	store, err := openStore(at)
+	store, away, err := f.ObjectStore(ctx, at)
 	if err != nil {
 		return err
+	}
+	if away != nil {
+		store.Close()
+		return away
 	}
 	defer store.Close()
 	var file *output
@@ -87,16 +89,4 @@ func webSeedOf(ctx context.Context, a *app.App, store *objectstore.Store, info *
 		a.Warn(fmt.Errorf("%s is not added as a web seed: %w", store.Location(), err))
 	}
 	return url
-}
-
-// openStore opens the object store that the environment names.
-func openStore(at objectstore.Location) (*objectstore.Store, error) {
-	c := objectstore.Config{At: at, Dial: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
-		return netx.Outbound{}.DialHost(ctx, network, hostPort, nil)
-	}}
-	s, err := objectstore.Open(c.Environment())
-	if err != nil {
-		return nil, exit.Misuse(err)
-	}
-	return s, nil
 }
