@@ -18,7 +18,7 @@ func TestOnlyEqualSpecsAreShared(t *testing.T) {
 		t.Error("equal Specs are not shared")
 	}
 	values := map[string]any{
-		"Link": new(magnet.Link), "Torrent": new(metainfo.Torrent), "Dir": "/other", "FinalDir": "/final", "Category": "films", "Select": []int{1}, "Peers": []string{"a:1"},
+		"Link": new(magnet.Link), "Torrent": new(metainfo.Torrent), "Dir": "/other", "FinalDir": "/final", "store": "s3://bucket", "Category": "films", "Select": []int{1}, "Peers": []string{"a:1"},
 		"ReadAhead": int64(1), "Labels": []string{"a\nb"}, "UpRate": int64(1), "DownRate": int64(1), "Goals": Goals{Ratio: 1}, "Priorities": Priorities{High: []int{1}}, "Order": Order{From: 1}, "MaxPeers": 1, "Naming": &Naming{Name: "n"}, "Prepare": func(*metainfo.Info) error { return nil },
 	}
 	for i := range reflect.TypeFor[Spec]().NumField() {
@@ -31,7 +31,8 @@ func TestOnlyEqualSpecsAreShared(t *testing.T) {
 			t.Fatalf("the test has no value for %s", f.Name)
 		}
 		s := plain()
-		reflect.ValueOf(s).Elem().Field(i).Set(reflect.ValueOf(value))
+		field := reflect.ValueOf(s).Elem().Field(i)
+		reflect.NewAt(f.Type, field.Addr().UnsafePointer()).Elem().Set(reflect.ValueOf(value)) // also if it is not exported
 		if got := p.share(s); !reflect.DeepEqual(fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", s)) {
 			t.Errorf("with another %s it became %+v", f.Name, got)
 		}
