@@ -49,7 +49,7 @@ type Remote interface {
 	Storage
 	// Fetch reports whether ReadAt can read the range now, or never. Otherwise the data is fetched, and ready is called
 	// once, on another goroutine: with nil when it is worth asking again, or with the reason why the data cannot be
-	// fetched now. That is no failure of the storage. If wanted returns false before the fetch has begun, nothing is fetched.
+	// fetched now, which is storage.ErrAway if that will take long. That is no failure of the storage. If wanted returns false before the fetch has begun, nothing is fetched.
 	// With a nil ready nothing is fetched at all. Fetch never waits, and wanted must not.
 	Fetch(off, n int64, ready func(error), wanted func() bool) bool
 }

@@ -2,9 +2,13 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
+	"time"
 
+	"seedbed/internal/await"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/storage"
 )
 
 // remote holds the uploads of a torrent whose data is elsewhere until it is here. Nothing waits for it: the connections
@@ -16,9 +20,15 @@ type remote struct {
 	t       *Torrent
 	storage Remote // nil if all data is here
 	conns   map[engine.Conn]*remoteConn
+	// asking means that it is asked again and again whether the data can be reached.
+	asking bool
 }
 
 const (
+	// askAwayEvery is how often it is asked whether data that is out of reach can be reached again.
+	askAwayEvery = time.Second
+	// awayTime is how long a reader waits for data that is out of reach.
+	awayTime = time.Minute
 	// maxHeld is how many blocks are fetched for a connection at a time.
 	maxHeld = 4096
 	// fetchedFree and fetchedFactor limit what a connection makes us fetch, in bytes: fetchedFree or 4 pieces, and fetchedFactor
@@ -104,17 +114,52 @@ func (r *remote) came(n engine.Conn, b engine.Block, h *heldBlock, err error) {
 		return
 	}
 	delete(c.held, b)
+	away := errors.Is(err, storage.ErrAway)
 	if c.pieces[b.Piece]--; c.pieces[b.Piece] == 0 {
 		delete(c.pieces, b.Piece)
+		if away {
+			c.fetched -= r.t.info.PieceLength
+		}
 	}
 	switch {
 	case h.withdrawn.Load():
+	case away:
+		r.t.inbox.postBlocks(engine.BlockAway, n, []engine.Block{b})
+		if !r.asking {
+			r.asking = true
+			r.askAgain(b)
+		}
 	case err == nil:
 		r.t.upload(n, b)
 	default:
 		r.t.cfg.Log.Debug("a block could not be fetched", "infohash", r.t.cfg.InfoHash, "piece", b.Piece, "error", err)
 		r.t.inbox.postBlocks(engine.BlockUnsent, n, []engine.Block{b})
 	}
+}
+
+// askAgain finds out when data can be reached again: in a while it asks for a block that could not be fetched.
+func (r *remote) askAgain(b engine.Block) {
+	off, size := r.bounds(b)
+	back := func() {
+		r.asking = false
+		r.t.inbox.post(item{ev: &engine.EvReachable{}})
+	}
+	time.AfterFunc(askAwayEvery, func() {
+		r.t.inbox.post(item{fn: func() {
+			ready := func(err error) {
+				r.t.inbox.post(item{fn: func() {
+					if err == nil {
+						back()
+					} else {
+						r.askAgain(b)
+					}
+				}})
+			}
+			if r.storage.Fetch(off, size, ready, func() bool { return true }) {
+				back()
+			}
+		}})
+	})
 }
 
 // withdraw gives up a block of a connection, or all of them if the length of b is zero.
@@ -166,14 +211,15 @@ func (r *remote) wait(ctx context.Context, off, n int64) error {
 		return nil
 	}
 	n = min(n, r.t.info.Length-off)
-	for n > 0 {
+	for deadline := time.Now().Add(awayTime); n > 0; {
 		ready := make(chan error, 1)
 		if r.storage.Fetch(off, n, func(err error) { ready <- err }, func() bool { return ctx.Err() == nil }) {
 			return nil
 		}
 		select {
 		case err := <-ready:
-			if err != nil {
+			isAway := errors.Is(err, storage.ErrAway) && time.Now().Before(deadline)
+			if err != nil && (!isAway || await.Sleep(ctx, askAwayEvery) != nil) {
 				return err
 			}
 		case <-ctx.Done():

@@ -29,6 +29,7 @@ type farStorage struct {
 	waiting map[int][]farWaiter
 	fetched int64 // bytes
 	most    int   // of those who waited at a time
+	isAway  bool  // nothing comes
 }
 
 type farWaiter struct {
@@ -44,6 +45,10 @@ func (f *farStorage) Fetch(off, _ int64, ready func(error), wanted func() bool) 
 		return true
 	}
 	if ready == nil {
+		return false
+	}
+	if f.isAway {
+		go ready(storage.ErrAway)
 		return false
 	}
 	if f.waiting[p] == nil {
@@ -112,6 +117,33 @@ func TestUploadsOfDataThatIsElsewhere(t *testing.T) {
 		if f.fetched != info.Length {
 			t.Errorf("%d bytes fetched of %d", f.fetched, info.Length)
 		}
+	})
+}
+
+// While the data is out of reach, a download gets all that is here, and the rest when it is back.
+func TestUploadsOfDataThatIsAway(t *testing.T) {
+	const pieces = 64
+	info, full := makeContent(t, pieces*256<<10, 256<<10)
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
+		f := &farStorage{memStorage: full.copy(), delay: time.Second, keep: 1000, isAway: true}
+		for p := 0; p < pieces; p += 2 {
+			f.here = append(f.here, p)
+		}
+		seed := startFar(t, n, info, f)
+		defer seed.close()
+		l := startNode(t, n, 2, info, nil)
+		defer l.close()
+		l.addPeers(seed)
+		time.Sleep(time.Minute)
+		if has := l.Snapshot().HavePieces; has != pieces/2 {
+			t.Errorf("%d pieces in a minute, and %d are here", has, pieces/2)
+		}
+		f.mu.Lock()
+		f.isAway = false
+		f.mu.Unlock()
+		l.await(Complete, time.Minute)
+		l.checkContent(full)
 	})
 }
 

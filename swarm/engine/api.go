@@ -68,6 +68,9 @@ const (
 	// BlockUnsent: Block, of a CmdUpload for Conn, will not be sent: it could not be
 	// read, or was withdrawn.
 	BlockUnsent
+	// BlockAway: Block, of a CmdUpload for Conn, will not be sent: its data is out of reach until
+	// EvReachable.
+	BlockAway
 )
 
 // BlockEvent is an event that occurs for every block, and is therefore small.

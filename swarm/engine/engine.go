@@ -171,6 +171,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.applyOrder()
 	case *EvExternal:
 		e.book.setSelf(ev.Addr)
+	case *EvReachable:
+		e.onReachable()
 	case *EvPartners:
 		e.setPartners(ev.Addrs)
 	case *EvUpLimit:
@@ -219,6 +221,8 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 		e.onUploaded(p, ev.Block)
 	case BlockUnsent:
 		e.onUnsent(p, ev.Block)
+	case BlockAway:
+		e.onAway(p, ev.Block)
 	case BlockArrived:
 		p.lastIn = e.now
 		p.pastBitfield = true

@@ -103,6 +103,9 @@ type EvChunkLost struct {
 // checked.
 type EvStorageBack struct{ Have bitset.Set }
 
+// EvReachable reports that the data of the pieces that BlockAway named can be reached again.
+type EvReachable struct{}
+
 // EvBudget sets the torrent's limits: slots, simultaneous dials and connections. Without
 // slots nothing new is requested. Drop closes the least useful connections beyond MaxConns.
 type EvBudget struct {
@@ -212,6 +215,7 @@ func (*EvFocus) event()         {}
 func (*EvOrder) event()         {}
 func (*EvExternal) event()      {}
 func (*EvPartners) event()      {}
+func (*EvReachable) event()     {}
 func (*EvUpLimit) event()       {}
 func (*EvUploads) event()       {}
 func (*EvDialBack) event()      {}

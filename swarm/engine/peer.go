@@ -313,6 +313,7 @@ func (e *Engine) upkeep(p *peer) {
 	if e.now.Sub(p.lastOut) >= keepAliveAfter {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})
 	}
+	e.rejectAway(p)
 	e.req.measure(&p.down)
 	// A peer that waits for its turn takes nothing because we send it nothing.
 	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForTurn() {

@@ -20,6 +20,7 @@ type upload struct {
 	uploadPeer
 	fast     []uint32 // pieces that it may request while choked; nil if none were announced
 	fastLeft int      // blocks of those pieces that it may still request
+	away     *away    // nil if all that it requested was within reach
 }
 
 func (e *Engine) onRequest(p *peer, b Block) {

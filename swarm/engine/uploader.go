@@ -15,7 +15,7 @@ import (
 // Without a known limit, the shell gets as many blocks of each peer as its connection
 // takes, and TCP decides how fast each is sent.
 //
-// A block is with the shell from CmdUpload to BlockUploaded or BlockUnsent.
+// A block is with the shell from CmdUpload to BlockUploaded, BlockUnsent or BlockAway.
 
 const (
 	// minWindow and maxWindow bound how many bytes of a peer may be with the shell. The

@@ -29,6 +29,7 @@ type fetch struct {
 	verified int64 // bytes from the beginning of the unit that can be read from file, except for bad pieces
 	wrong    []int // pieces whose hash is wrong, so that file has other bytes in their place
 	inCache  bool  // it is read from there
+	away     bool  // the store does not work: nobody waits
 	waiting  []waiter
 	readers  sync.WaitGroup // reads of file
 }
@@ -74,8 +75,44 @@ func (f *fetch) isWanted() bool {
 	return len(f.waiting) == 0 || slices.ContainsFunc(f.waiting, func(w waiter) bool { return w.wanted() })
 }
 
-// wait tells w when its part can be read, or when the fetch has ended. s.mu is held.
-func (f *fetch) wait(w waiter) { f.waiting = append(f.waiting, w) }
+// wait tells w when its part can be read, when the fetch has ended, or when the store is away. s.mu is held.
+func (f *fetch) wait(w waiter) {
+	if f.away {
+		go w.ready(storage.ErrAway)
+		return
+	}
+	f.waiting = append(f.waiting, w)
+}
+
+// setAway tells everybody who waits for something of the torrent that the store is away. The fetches go on.
+func (s *Storage) setAway() {
+	s.shared.away.set(true)
+	s.mu.Lock()
+	var list []waiter
+	for _, f := range s.fetches {
+		list = append(list, f.waiting...)
+		f.waiting, f.away = nil, true
+	}
+	s.mu.Unlock()
+	for _, w := range list {
+		w.ready(storage.ErrAway)
+	}
+}
+
+// begin waits for a place among the fetches of the node. All of them may be taken by those that fail.
+func (f *fetch) begin() error {
+	for {
+		ctx, cancel := context.WithTimeout(f.ctx, awayAfter)
+		err := f.s.shared.begin(ctx)
+		cancel()
+		if err == nil || f.ctx.Err() != nil {
+			return err
+		}
+		if f.s.shared.away.get() {
+			f.s.setAway()
+		}
+	}
+}
 
 // wake tells those whose part can be read, or everybody if the fetch has ended.
 func (f *fetch) wake(ended bool, err error) {
@@ -101,7 +138,7 @@ func (f *fetch) run() error {
 	if f.delay > 0 && !pause(f.ctx, f.delay) {
 		return f.ctx.Err()
 	}
-	if err := s.shared.begin(f.ctx); err != nil {
+	if err := f.begin(); err != nil {
 		return err
 	}
 	defer s.shared.end()
@@ -161,8 +198,15 @@ func (f *fetch) fill() (number uint32, err error) {
 		var local *storage.Error
 		switch {
 		case errors.As(err, &local) && local.Kind == storage.Full && c.makeRoom(2*size):
-		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline) || !pause(f.ctx, wait):
+		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline):
 			return number, err
+		case time.Until(deadline) <= fetchTime-awayAfter:
+			s.setAway()
+			fallthrough
+		default:
+			if !pause(f.ctx, wait) {
+				return number, err
+			}
 		}
 	}
 }
@@ -213,8 +257,9 @@ func (f *fetch) attempt(begin, size int64) error {
 			return err
 		}
 		from += n
+		s.shared.away.set(false)
 		s.mu.Lock()
-		f.verified = from - begin
+		f.verified, f.away = from-begin, false
 		s.mu.Unlock()
 		f.wake(false, nil)
 	}

@@ -16,7 +16,7 @@ const (
 
 // Fetch reports whether ReadAt can read the range without the store, or will return why it cannot be read. Otherwise
 // the range is fetched, and ready is called once, on another goroutine: with nil when it is worth asking again, or with
-// the reason why the range cannot be fetched now. If wanted returns false when the fetch is about to begin, nothing is
+// the reason why the range cannot be fetched now: storage.ErrAway if the store does not work for a while. If wanted returns false when the fetch is about to begin, nothing is
 // fetched. With a nil ready nothing is fetched at all.
 func (s *Storage) Fetch(off, n int64, ready func(error), wanted func() bool) bool {
 	switch {
@@ -47,6 +47,10 @@ func (s *Storage) fetch(off, n int64, w waiter) bool {
 		unit := s.unitToFetch(p)
 		from, _ := s.bounds(unit)
 		w.end = end - from
+		if s.fetches[unit] == nil && !s.shared.away.mayAsk() {
+			go w.ready(storage.ErrAway)
+			return false
+		}
 		s.want(unit).wait(w)
 		s.readAhead(s.blockOf(p))
 		return false

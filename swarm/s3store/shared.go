@@ -20,6 +20,10 @@ const (
 	retryLongest = 5 * time.Second
 	// fetchTime is how long a block is tried to be fetched from a store that does not work.
 	fetchTime = time.Minute
+	// awayAfter is how long fetches fail until the store counts as away. Nobody has to wait for it then, and
+	// it is asked once every askAwayEvery for something that is not being fetched.
+	awayAfter    = 3 * time.Second
+	askAwayEvery = time.Second
 )
 
 // Shared is what the torrents of a node share: the cache, and the right to ask the store.
@@ -29,6 +33,7 @@ type Shared struct {
 	places  chan struct{} // one for each fetch in progress
 	uploads chan struct{} // one for each file that is being uploaded
 	buffers sync.Pool
+	away    away
 
 	hits, misses atomic.Int64 // wanted ranges that were in the cache, or not
 }
@@ -38,6 +43,36 @@ func NewShared(c *Cache) *Shared {
 	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce), uploads: make(chan struct{}, uploadsAtOnce)}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	return s
+}
+
+// away says whether the store has failed for a while.
+type away struct {
+	mu    sync.Mutex
+	is    bool
+	asked time.Time // the last time somebody was told to ask the store although it is away
+}
+
+func (a *away) set(is bool) {
+	a.mu.Lock()
+	a.is = is
+	a.mu.Unlock()
+}
+
+func (a *away) get() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.is
+}
+
+// mayAsk reports whether the store may be asked now.
+func (a *away) mayAsk() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now := time.Now(); !a.is || now.Sub(a.asked) >= askAwayEvery {
+		a.asked = now
+		return true
+	}
+	return false
 }
 
 // bufferSize is how many bytes are read, hashed and written at once.

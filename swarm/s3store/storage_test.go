@@ -107,11 +107,15 @@ func always() bool { return true }
 // read reads a range as the swarm does: it waits until it can be read.
 func (l *lab) read(off, n int64) ([]byte, error) {
 	b := make([]byte, n)
-	for {
+	for deadline := time.Now().Add(time.Minute); ; {
 		wait := make(chan error, 1)
 		if !l.Fetch(off, n, func(err error) { wait <- err }, always) {
-			if err := <-wait; err != nil {
+			err := <-wait
+			if err != nil && (!errors.Is(err, storage.ErrAway) || time.Now().After(deadline)) {
 				return nil, err
+			}
+			if err != nil {
+				time.Sleep(askAwayEvery)
 			}
 			continue
 		}
@@ -445,5 +449,55 @@ func TestKnownObjectsAreReadAtOnce(t *testing.T) {
 		if have := l.Have(); have.Count() == l.info.NumPieces() || !have.Has(0) {
 			t.Errorf("%d pieces are offered", have.Count())
 		}
+	})
+}
+
+// When the store is away, nobody waits long for what is not in the cache; when it is back, that is fetched.
+func TestNobodyWaitsForAStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 200<<20)
+		l.open()
+		defer l.close()
+		if _, err := l.read(0, 16<<10); err != nil {
+			t.Fatal(err)
+		}
+		l.server.SetDown(true)
+		ask := func(off int64) (error, time.Duration) {
+			start, answer := time.Now(), make(chan error, 1)
+			if l.Fetch(off, 16<<10, func(err error) { answer <- err }, always) {
+				return nil, 0
+			}
+			return <-answer, time.Since(start)
+		}
+		var wg sync.WaitGroup
+		for i := range int64(20) { // more than can be fetched at a time
+			wg.Go(func() {
+				if err, took := ask((i + 3) * 8 << 20); !errors.Is(err, storage.ErrAway) || took > 4*awayAfter {
+					t.Errorf("block %d: %v after %v", i+3, err, took)
+				}
+			})
+		}
+		wg.Wait()
+		for i := range int64(20) {
+			if err, took := ask((i + 3) * 8 << 20); !errors.Is(err, storage.ErrAway) || took > 0 {
+				t.Errorf("again block %d: %v after %v", i+3, err, took)
+			}
+		}
+		if _, err := l.read(0, 16<<10); err != nil {
+			t.Errorf("in the cache: %v", err)
+		}
+		time.Sleep(5 * time.Minute) // all fetches have ended
+		l.server.SetDown(false)
+		start := time.Now()
+		for {
+			if err, _ := ask(24 << 20); err == nil {
+				break
+			}
+			time.Sleep(askAwayEvery)
+		}
+		if took := time.Since(start); took > 2*retryLongest {
+			t.Errorf("it was noticed after %v that the store is back", took)
+		}
+		l.check("in the end")
 	})
 }

@@ -31,6 +31,8 @@ var (
 	ErrExists = errors.New("a file that is not part of this torrent already exists")
 	// ErrNotLocal is returned for data that has to be fetched from elsewhere first.
 	ErrNotLocal = errors.New("the data has to be fetched first")
+	// ErrAway is returned for data that has to be fetched first from where nobody answers at the moment.
+	ErrAway = errors.New("the data cannot be reached at the moment")
 	// ErrLinked is also wrapped if the existing file is a symbolic link. The data behind
 	// it may be complete; Open with ReadOnly can check that.
 	ErrLinked = errors.New("a symbolic link is in the way")
