@@ -29,9 +29,9 @@ type control struct {
 	checked, toCheck int64               // bytes, while files are checked or moved
 	found            *[]engine.Candidate // peers that wake a parked torrent, up to maxFound; nil if there are none
 	unsaved          error               // the errors of saving the state, joined
-	deleteData       bool                // RemoveAll deletes the files too
 
 	counts        counts
+	deleteData    bool            // RemoveAll deletes the files too
 	healed        bool            // the data is back: the next start parks the torrent instead
 	isParking     bool            // the record that is being saved is that of a parked torrent
 	saving        sync.Mutex      // held while the record is written; locked before mu

@@ -18,8 +18,8 @@ import (
 // much more than it reads gets only what is here.
 type remote struct {
 	t       *Torrent
-	storage Remote // nil if all data is here
-	conns   map[engine.Conn]*remoteConn
+	storage Remote                      // nil if all data is here
+	conns   map[engine.Conn]*remoteConn // nil if nothing was uploaded
 	// asking means that it is asked again and again whether the data can be reached.
 	asking bool
 }
@@ -52,11 +52,7 @@ type heldBlock struct {
 }
 
 // open sets the storage. Nothing has been uploaded before.
-func (r *remote) open(t *Torrent, s Storage) {
-	r.t = t
-	r.storage, _ = s.(Remote)
-	r.conns = map[engine.Conn]*remoteConn{}
-}
+func (r *remote) open(s Storage) { r.storage, _ = s.(Remote) }
 
 // isHere reports whether the data of a block is here. Otherwise the block is uploaded when it is. Only the loop may call it.
 func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
@@ -65,6 +61,9 @@ func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
 	}
 	c := r.conns[n]
 	if c == nil {
+		if r.conns == nil {
+			r.conns = map[engine.Conn]*remoteConn{}
+		}
 		c = &remoteConn{held: map[engine.Block]*heldBlock{}, pieces: map[uint32]int{}}
 		r.conns[n] = c
 	}

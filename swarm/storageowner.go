@@ -52,7 +52,7 @@ func (t *Torrent) spawn(f func()) {
 
 func (t *Torrent) storageOpened(c Content) {
 	t.content = c
-	t.remote.open(t, c.Storage)
+	t.remote.open(c.Storage)
 	t.storeMu.Lock()
 	t.resumed = c.Stored
 	t.storeMu.Unlock()

@@ -102,6 +102,7 @@ func New(cfg Config) *Torrent {
 	t.down.SetRate(cfg.DownRate)
 	t.inbox.init()
 	t.jobsIdle.L = &t.storeMu
+	t.remote.t = t
 	t.storage = newStorageSession(t.ctx, t, func(ctx context.Context, progress func(done, total int64)) (Content, error) {
 		return t.cfg.Open(ctx, t.info, progress)
 	})
