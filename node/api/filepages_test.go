@@ -116,12 +116,14 @@ func TestAPageOfTheFilesCostsWhatIsInIt(t *testing.T) {
 			t.Error("the files of the paused torrent differ")
 		}
 		for _, name := range []string{"again", "and again"} {
-			if code := r.do("POST", fmt.Sprintf("/v1/torrents/%d/rename?wait=30", number+1), object{"path": whole[2].Path, "name": name}, nil); code != 200 {
+			// With 202 it takes longer, as on a busy machine.
+			if code := r.do("POST", fmt.Sprintf("/v1/torrents/%d/rename?wait=30", number+1), object{"path": whole[2].Path, "name": name}, nil); code != 200 && code != 202 {
 				t.Fatal(code)
 			}
-			if whole = r.pages(path, n/3); whole[2].Path != "folder/0000/"+name {
-				t.Fatalf("the renamed file is %+v", whole[2])
-			}
+			await("the file is not renamed", func() bool {
+				whole = r.pages(path, n/3)
+				return whole[2].Path == "folder/0000/"+name
+			})
 		}
 		measure("paused", path)
 	}
