@@ -105,12 +105,18 @@ restarts; the command exits when that is done. See seedbed publications.`,
 			if err != nil {
 				return err
 			}
+			if p.key == "" && !p.all {
+				return seeding.Run(cmd.Context(), &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: true, Seeding: true}, args)
+			}
+			closeStore, err := a.OpenStore(cmd.Context(), &c, &cfg) // it has the numbers that other publishers have taken
+			if err != nil {
+				return err
+			}
+			defer closeStore()
 			p.cfg, p.webSeeds = cfg, m.WebSeeds
 			switch {
 			case p.all:
 				return p.resumeAll(cmd.Context())
-			case p.key == "":
-				return seeding.Run(cmd.Context(), &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: true, Seeding: true}, args)
 			case p.path == "":
 				return p.publishOne(cmd.Context(), nil)
 			}
@@ -119,6 +125,7 @@ restarts; the command exits when that is done. See seedbed publications.`,
 	}
 	fs := cmd.Flags()
 	c.AddNetwork(fs)
+	c.AddStore(fs)
 	target = remotecmd.AddTarget(fs, c.Values)
 	m.Add(cmd)
 	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
