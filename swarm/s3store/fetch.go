@@ -24,10 +24,14 @@ type fetch struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	done  chan struct{} // closed at the end
+	// doubted is a piece that was wrong and is fetched again, plus 1. One wrong answer does not count: a fault on the way may
+	// have changed it.
+	doubted int
 
 	// The following are guarded by s.mu.
 	verified int64 // bytes from the beginning of the unit that can be read from file, except for bad pieces
 	wrong    []int // pieces whose hash is wrong, so that file has other bytes in their place
+	missing  []int // files whose objects the store denied to have, in this attempt
 	inCache  bool  // it is read from there
 	away     bool  // the store does not work: nobody waits
 	waiting  []waiter
@@ -41,7 +45,10 @@ type waiter struct {
 	end    int64 // of the part, in the unit
 }
 
-var errUnwanted = errors.New("nobody wants it any more")
+var (
+	errUnwanted = errors.New("nobody wants it any more")
+	errDoubtful = errors.New("the bytes are not those of the torrent")
+)
 
 // want returns the fetch of a unit, which it begins if necessary. s.mu is held.
 func (s *Storage) want(unit int) *fetch {
@@ -197,6 +204,10 @@ func (f *fetch) fill() (number uint32, err error) {
 		}
 		var local *storage.Error
 		switch {
+		case err == errDoubtful:
+			if !pause(f.ctx, doubtTime) {
+				return number, f.ctx.Err()
+			}
 		case errors.As(err, &local) && local.Kind == storage.Full && c.makeRoom(2*size):
 		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline):
 			return number, err
@@ -243,7 +254,10 @@ func (f *fetch) end(err error) {
 // attempt fetches what is missing of the unit, which has size bytes from begin in the torrent.
 func (f *fetch) attempt(begin, size int64) error {
 	s := f.s
-	from := begin + f.progress()
+	s.mu.Lock()
+	from := begin + f.verified
+	f.missing = nil
+	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(f.ctx)
 	src := newSource(s.info, from, begin+size-from, func(sp metainfo.Span) (io.ReadCloser, error) { return f.open(ctx, sp) })
 	defer src.close()
@@ -285,12 +299,24 @@ func (f *fetch) piece(src io.Reader, p int, n, at int64, buffer []byte) error {
 		done += int64(len(b))
 	}
 	if h.Digest() == s.info.Digest(p) {
+		if f.doubted == p+1 {
+			f.doubted = 0
+		}
 		return nil
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.doubted == 0 && !s.isLost(p) {
+		f.doubted = p + 1
+		return errDoubtful
+	}
 	s.bad.Add(p)
 	f.wrong = append(f.wrong, p)
-	s.mu.Unlock()
+	for sp := range s.info.PieceSpans(p) {
+		if slices.Contains(f.missing, sp.File) {
+			s.lose(sp.File)
+		}
+	}
 	return nil
 }
 
@@ -307,24 +333,37 @@ func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, erro
 	body, etag, err := at.store.Read(ctx, o, sp.Offset, sp.Length, &s.Usage)
 	switch objectstore.KindOf(err) {
 	case objectstore.Changed, objectstore.NotFound: // zeros are hashed in its place, and are wrong
-		s.gone(sp.File)
+		s.mu.Lock()
+		f.missing = append(f.missing, sp.File)
+		s.mu.Unlock()
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	s.marks[sp.File] = maphash.String(s.seed, etag)
+	if got := (version{etag: maphash.String(s.seed, etag)}); s.objects[sp.File].etag != got.etag {
+		s.objects[sp.File] = got
+	}
 	s.mu.Unlock()
 	return body, nil
 }
 
-// gone records that an object is not the one that the torrent was made of.
-func (s *Storage) gone(file int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// lose records that the store denies to have the object of a file. mu is held.
+func (s *Storage) lose(file int) {
+	s.objects[file].isLost = true
 	first, end := s.info.PiecesOf(file)
 	for p := first; p < end; p++ {
 		s.bad.Add(p)
 	}
+}
+
+// isLost reports whether the store has denied to have an object of a piece. mu is held.
+func (s *Storage) isLost(piece int) bool {
+	for sp := range s.info.PieceSpans(piece) {
+		if s.objects[sp.File].isLost {
+			return true
+		}
+	}
+	return false
 }

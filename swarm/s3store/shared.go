@@ -18,6 +18,8 @@ const (
 	// retryFirst and retryLongest bound the pause after a store has failed.
 	retryFirst   = 500 * time.Millisecond
 	retryLongest = 5 * time.Second
+	// doubtTime is the pause before a piece that is wrong is fetched again.
+	doubtTime = 5 * time.Second
 	// fetchTime is how long a block is tried to be fetched from a store that does not work.
 	fetchTime = time.Minute
 	// awayAfter is how long fetches fail until the store counts as away. Nobody has to wait for it then, and

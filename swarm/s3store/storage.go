@@ -46,7 +46,7 @@ type Storage struct {
 	closed  bool
 	place   place                 // of the objects; without a store until it is known
 	etags   []string              // of the objects that are read by several requests, by file
-	marks   []uint64              // of the ETags of all objects; 0 for those that are not known
+	objects []version             // that were seen last, by file
 	bad     bitset.Set            // pieces that the store does not have as the torrent says
 	wrong   map[int][]int         // by unit: pieces in whose place a partial unit of the cache has other bytes
 	fetches map[int]*fetch        // by unit
@@ -56,6 +56,20 @@ type Storage struct {
 	recent  [recentBlocks]int     // blocks that were wanted last, plus 1
 	served  int64                 // bytes that were read
 	next    int                   // index in recent
+}
+
+// version tells an object from the one that had its name before, or will have it.
+type version struct {
+	etag     uint64 // hash of the ETag; 0 if the object is not known
+	modified int64  // when it was written, in Unix seconds; 0 if that is not known
+	// isLost means that the store denied that it has the object. What the object has is not known then, although
+	// its pieces are bad until the store is asked again.
+	isLost bool
+}
+
+// isSame reports whether an object that is listed is the one that was seen before.
+func (v version) isSame(listed version) bool {
+	return !v.isLost && v.etag == listed.etag && (v.modified == 0 || v.modified == listed.modified)
 }
 
 // recentBlocks is how many readers of one torrent may read one block after another, each at its own place.
@@ -107,7 +121,7 @@ func newStorage(o Options) (*Storage, error) {
 	}
 	s := &Storage{
 		geometry: newGeometry(o.Info), o: o, shared: o.Shared, seed: maphash.MakeSeed(),
-		etags: make([]string, len(o.Info.Files)), marks: make([]uint64, len(o.Info.Files)),
+		etags: make([]string, len(o.Info.Files)), objects: make([]version, len(o.Info.Files)),
 		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{}, damaged: map[int]time.Duration{},
 	}
 	c := o.Shared.Cache
@@ -169,34 +183,33 @@ func (s *Storage) survey(ctx context.Context) error {
 	s.stopWrong()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	bad := bitset.New(info.NumPieces())
+	bad, missing := s.bad.Clone(), bitset.New(info.NumPieces())
 	for i := range info.Files {
 		f := &info.Files[i]
 		if !f.IsRegular() || f.Length == 0 {
 			continue
 		}
 		o, found := known[at.objectOf(info, i)]
+		now := version{etag: maphash.String(s.seed, o.ETag), modified: o.Modified.Unix()}
 		first, end := info.PiecesOf(i)
-		mark := maphash.String(s.seed, o.ETag)
 		switch {
 		case !found || o.Size != f.Length:
+			o.ETag, now = "", version{}
 			for p := first; p < end; p++ {
-				bad.Add(p)
+				missing.Add(p)
 			}
-			o.ETag, mark = "", 0
-		case mark == s.marks[i]: // what was wrong with it is wrong still
+		case !s.objects[i].isSame(now): // what was wrong with it may be right now
 			for p := first; p < end; p++ {
-				if s.bad.Has(p) {
-					bad.Add(p)
-				}
+				bad.Remove(p)
 			}
 		}
-		s.marks[i] = mark
+		s.objects[i] = now
 		s.etags[i] = ""
 		if f.Length > BlockSize {
 			s.etags[i] = o.ETag
 		}
 	}
+	bad.AddAll(missing)
 	s.bad = bad
 	for unit := range s.wrong { // it may be right now
 		delete(s.wrong, unit)
