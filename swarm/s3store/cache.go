@@ -2,9 +2,9 @@ package s3store
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"seedbed/internal/id"
 	"seedbed/internal/statefile"
 	"seedbed/swarm/storage"
@@ -24,7 +26,8 @@ import (
 // concurrently.
 type Cache struct {
 	dir     string
-	max     int64
+	max     int64               // bytes
+	space   *semaphore.Weighted // bytes that may be reserved at a time
 	handles *storage.Handles
 	reader  *storage.Reader
 	lock    *statefile.Lock
@@ -37,13 +40,18 @@ type Cache struct {
 	nextFile uint32           // number of the next file
 	removed  []string         // names of files to be deleted after mu is unlocked
 
+	limit      int64     // bytes, instead of max, while the disk is full
+	limitUntil time.Time // when limit ends
+
 	failure     error // why the folder could not be written to
 	failedUntil time.Time
 
-	write func(f *os.File, b []byte, off int64) (int, error)
+	write  func(f *os.File, b []byte, off int64) (int, error)
+	rename func(from, to string) error
 
 	unsynced chan unsyncedBlock
-	syncing  sync.WaitGroup
+	closing  chan struct{} // closed by Close
+	synced   chan struct{} // closed when sync has ended
 }
 
 // cached is a block in the cache.
@@ -60,19 +68,6 @@ type cached struct {
 
 // blockKey identifies a block in the cache.
 type blockKey struct{ torrent, block uint32 }
-
-// unsyncedBlock is a block that is complete but has not got its final name.
-type unsyncedBlock struct {
-	key    blockKey
-	number uint32 // of the file
-	file   *os.File
-}
-
-// unsyncedBlocks is how many complete blocks may wait for the disk. Further fetches then wait for it.
-const unsyncedBlocks = 16
-
-// newSuffix ends the names of blocks that are not proven.
-const newSuffix = ".new"
 
 // OpenCache opens the cache in a folder, which is created. It deletes the least recently used blocks when they
 // have more than max bytes. handles is the LRU of open files of the node.
@@ -91,16 +86,30 @@ func OpenCache(dir string, max int64, handles *storage.Handles) (*Cache, error) 
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	c := &Cache{dir: dir, max: max, handles: handles, reader: reader, lock: lock, torrents: map[id.ID]uint32{}, unsynced: make(chan unsyncedBlock, unsyncedBlocks), nextFile: rand.Uint32(), blocks: newLRU(), write: (*os.File).WriteAt}
+	c := &Cache{
+		dir: dir, max: max, space: semaphore.NewWeighted(max / reservedPart), handles: handles, reader: reader, lock: lock,
+		torrents: map[id.ID]uint32{}, nextFile: rand.Uint32(), blocks: newLRU(), write: (*os.File).WriteAt, rename: os.Rename,
+		unsynced: make(chan unsyncedBlock, unsyncedBlocks), closing: make(chan struct{}), synced: make(chan struct{}),
+	}
 	if err := c.load(); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	c.syncing.Go(c.sync)
+	go c.sync()
 	return c, nil
 }
 
 // MinCache is the minimum size of a cache in bytes, in which the largest number of fetches at a time has room.
 const MinCache = 512 << 20
+
+const (
+	// reservedPart says how much of the cache may be reserved for blocks that are being fetched: one of so many parts. The
+	// rest keeps those that were fetched until they are read.
+	reservedPart = 2
+	// limitTime is how long a cache stays smaller after the disk was full.
+	limitTime = 5 * time.Minute
+	// closeTime is how long Close waits for the disk.
+	closeTime = 10 * time.Second
+)
 
 // load finds the blocks of earlier runs, and deletes what is not proven.
 func (c *Cache) load() error {
@@ -168,7 +177,15 @@ func (c *Cache) insert(k blockKey, b cached) {
 	c.remove(k)
 	c.size += int64(b.size)
 	c.blocks.set(k, b)
-	c.shrink(c.max)
+	c.shrink(c.bound(), &k)
+}
+
+// bound returns how many bytes the cache may have. mu is held.
+func (c *Cache) bound() int64 {
+	if time.Now().Before(c.limitUntil) {
+		return min(c.limit, c.max)
+	}
+	return c.max
 }
 
 // remove removes a block. mu is held.
@@ -179,25 +196,25 @@ func (c *Cache) remove(k blockKey) {
 	}
 }
 
-// shrink removes blocks until the rest have at most max bytes. mu is held.
-func (c *Cache) shrink(max int64) {
+// shrink removes blocks, but not that of a key, until the rest have at most max bytes. mu is held.
+func (c *Cache) shrink(max int64, not *blockKey) {
 	for c.size > max {
 		k, ok := c.blocks.oldest()
-		if !ok {
+		if !ok || not != nil && k == *not { // it is the newest, so that there is no other one
 			return
 		}
 		c.remove(k)
 	}
 }
 
-// makeRoom removes blocks because the disk is full, and keeps the cache as small as it is then. It returns false if there was nothing
-// to remove.
+// makeRoom removes blocks because the disk is full, and keeps the cache as small as it is then for a while, but large enough for
+// some blocks. n is twice the size of a block. It returns false if there was nothing to remove.
 func (c *Cache) makeRoom(n int64) bool {
 	c.mu.Lock()
 	defer c.unlock()
 	had := c.blocks.len()
-	c.shrink(c.size - n)
-	c.max = min(c.max, c.size)
+	c.shrink(c.size-n, nil)
+	c.limit, c.limitUntil = max(c.size, n/2*blocksInCache), time.Now().Add(limitTime)
 	return c.blocks.len() < had
 }
 
@@ -237,44 +254,25 @@ func (c *Cache) name(k blockKey, file uint32) string {
 	return filepath.Join(hash[:2], hash, fmt.Sprintf("%d.%d", k.block, file))
 }
 
-// reserve makes room for a block of this size that is going to be fetched. The caller calls release, or commit.
-func (c *Cache) reserve(size int64) {
+// reserve makes room for a block of this size that is going to be fetched. It waits while too much is reserved, because blocks
+// would be removed before they are read, and fetched again. The caller calls release, or add.
+func (c *Cache) reserve(ctx context.Context, size int64) error {
+	if err := c.space.Acquire(ctx, size); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	c.size += size
-	c.shrink(c.max)
+	c.shrink(c.bound(), nil)
 	c.unlock()
+	return nil
 }
 
 func (c *Cache) release(size int64) {
 	c.mu.Lock()
 	c.size -= size
 	c.unlock()
+	c.space.Release(size)
 }
-
-// create creates the file of a block that is going to be fetched, and returns its number.
-func (c *Cache) create(k blockKey) (number uint32, f *os.File, err error) {
-	for range createAttempts {
-		c.mu.Lock()
-		number = c.nextFile
-		c.nextFile++
-		path := filepath.Join(c.dir, c.name(k, number))
-		c.unlock()
-		if err = os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return 0, nil, err
-		}
-		if _, err := os.Lstat(path); err == nil { // of an earlier run
-			continue
-		}
-		f, err = os.OpenFile(path+newSuffix, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) { // unlock may have removed the folder
-			break
-		}
-	}
-	return number, f, err
-}
-
-// createAttempts is how often create tries a file.
-const createAttempts = 10
 
 // add adds a block that was reserved, and whose pieces are verified or marked as bad. The caller then calls seal.
 func (c *Cache) add(k blockKey, b cached) {
@@ -282,36 +280,7 @@ func (c *Cache) add(k blockKey, b cached) {
 	c.size -= int64(b.size)
 	c.insert(k, b)
 	c.unlock()
-}
-
-// seal takes the file of a block that was added. It waits while the disk is behind.
-func (c *Cache) seal(k blockKey, b cached, f *os.File) {
-	if b.partial {
-		_ = f.Close()
-		return
-	}
-	c.unsynced <- unsyncedBlock{k, b.file, f}
-}
-
-// sync gives blocks their final names after they are synced.
-func (c *Cache) sync() {
-	for u := range c.unsynced {
-		err := errors.Join(u.file.Sync(), u.file.Close())
-		c.mu.Lock()
-		path := filepath.Join(c.dir, c.name(u.key, u.number))
-		if b, has := c.blocks.peek(u.key); has && b.file == u.number {
-			if err == nil {
-				err = os.Rename(path+newSuffix, path)
-			}
-			if err == nil {
-				b.isSynced = true
-				c.blocks.set(u.key, b)
-			} else { // after a failed sync nothing is known about what is on the disk
-				c.remove(u.key)
-			}
-		}
-		c.unlock()
-	}
+	c.space.Release(int64(b.size))
 }
 
 // get returns a block, and counts as its use.
@@ -320,48 +289,6 @@ func (c *Cache) get(k blockKey) (cached, bool) {
 	defer c.mu.Unlock()
 	return c.blocks.get(k)
 }
-
-// readAt reads from a block in the cache. The error is errEvicted if it is not there any longer, or errDamaged if another program
-// has deleted or cut its file.
-func (c *Cache) readAt(k blockKey, b []byte, off int64) error {
-	for {
-		c.mu.Lock()
-		at, has := c.blocks.get(k)
-		name := c.name(k, at.file)
-		c.mu.Unlock()
-		if !has {
-			return errEvicted
-		}
-		if !at.isSynced {
-			name += newSuffix
-		}
-		_, err := c.reader.ReadAt(name, b, off)
-		if err != nil { // its folder may have been removed while it was empty, and made again
-			c.handles.Forget(c.dir)
-			_, err = c.reader.ReadAt(name, b, off)
-		}
-		c.mu.Lock()
-		now, has := c.blocks.peek(k)
-		same := has && now.file == at.file
-		if same && err != nil && now.isSynced == at.isSynced {
-			c.remove(k)
-			c.unlock()
-			return errDamaged
-		}
-		c.unlock()
-		if !same { // its file may have been opened after it was deleted
-			c.reader.Forget(name)
-		}
-		if err == nil {
-			return nil
-		}
-	}
-}
-
-var (
-	errEvicted = errors.New("the block is no longer in the cache")
-	errDamaged = errors.New("another program has changed the cache")
-)
 
 // drop removes a block.
 func (c *Cache) drop(k blockKey) {
@@ -380,9 +307,16 @@ func (c *Cache) Size() (blocks int, bytes int64) {
 	return c.blocks.len(), c.size
 }
 
-// Close waits until all blocks are synced. No Storage may use the cache any more.
+// Close waits until all blocks are synced, but not for ever. No Storage may use the cache any more. If the disk does not answer, the
+// folder stays locked until the process ends.
 func (c *Cache) Close() error {
-	close(c.unsynced)
-	c.syncing.Wait()
-	return c.lock.Release()
+	close(c.closing)
+	timer := time.NewTimer(closeTime)
+	defer timer.Stop()
+	select {
+	case <-c.synced:
+		return c.lock.Release()
+	case <-timer.C:
+		return fmt.Errorf("the disk of the cache %s does not answer", c.dir)
+	}
 }

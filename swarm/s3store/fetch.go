@@ -157,7 +157,9 @@ func (f *fetch) run() error {
 		return err
 	}
 	_, size := s.bounds(f.unit)
-	c.reserve(size)
+	if err := c.reserve(f.ctx, size); err != nil {
+		return err
+	}
 	number, err := f.fill()
 	if err != nil {
 		c.release(size)

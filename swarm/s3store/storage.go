@@ -181,6 +181,16 @@ func (s *Storage) survey(ctx context.Context) error {
 		}
 	}
 	s.stopWrong()
+	for _, unit := range s.compare(at, known) {
+		s.shared.Cache.drop(s.key(unit))
+	}
+	return nil
+}
+
+// compare finds out which pieces the store cannot have, by the objects that it has. It returns the units that are to be removed from
+// the cache, because what was wrong in them may be right now.
+func (s *Storage) compare(at place, known map[string]objectstore.Object) (partial []int) {
+	info := s.info
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bad, missing := s.bad.Clone(), bitset.New(info.NumPieces())
@@ -211,11 +221,11 @@ func (s *Storage) survey(ctx context.Context) error {
 	}
 	bad.AddAll(missing)
 	s.bad = bad
-	for unit := range s.wrong { // it may be right now
+	for unit := range s.wrong {
 		delete(s.wrong, unit)
-		s.shared.Cache.drop(s.key(unit))
+		partial = append(partial, unit)
 	}
-	return nil
+	return partial
 }
 
 // stopWrong ends the fetches that have found wrong pieces: their objects may be other ones now.
