@@ -97,7 +97,7 @@ func Open(c Config) (*Store, error) {
 	case HostStyle:
 		lookup = minio.BucketLookupDNS
 	}
-	o := &minio.Options{Secure: u.Scheme == "https", Transport: transport, Region: c.Region, BucketLookup: lookup, MaxRetries: 1}
+	o := &minio.Options{Secure: u.Scheme == "https", Transport: bounded{transport}, Region: c.Region, BucketLookup: lookup, MaxRetries: 1}
 	o.Creds = credentials.NewStatic("", "", "", credentials.SignatureAnonymous) // without, the library signs with an empty key
 	if !c.Anonymous {
 		o.Creds = credentials.NewChainCredentials(c.providers())

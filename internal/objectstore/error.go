@@ -67,8 +67,10 @@ func KindOf(err error) Kind {
 var (
 	errSilent    = errors.New("the store sends nothing")
 	errNoRange   = errors.New("the store sent another part of the object than the one that was asked for")
-	errOther     = errors.New("the object has been replaced")
+	errReplaced  = errors.New("the object has been replaced")
 	errCut       = errors.New("the store closed the connection too early")
+	errLoop      = errors.New("the store lists the same objects again and again")
+	errTooLong   = errors.New("the answer of the store is too long")
 	errCondition = errors.New("somebody else has written it")
 )
 
@@ -90,9 +92,9 @@ func (s *Store) fail(ctx context.Context, op, name string, err error) error {
 // kindOf classifies an error of the library.
 func kindOf(err error) Kind {
 	switch {
-	case errors.Is(err, errOther), errors.Is(err, errCondition):
+	case errors.Is(err, errReplaced), errors.Is(err, errCondition):
 		return Changed
-	case errors.Is(err, errNoRange):
+	case errors.Is(err, errNoRange), errors.Is(err, errLoop), errors.Is(err, errTooLong):
 		return Unsupported
 	}
 	var r minio.ErrorResponse

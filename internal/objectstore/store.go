@@ -76,23 +76,32 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 	return func(yield func(Object, error) bool) {
 		ctx, watch := watched(ctx)
 		defer watch.stop()
-		n := 0
+		n, mark, name := 0, 1, ""
 		for o := range s.core.ListObjectsIter(ctx, s.at.Bucket, minio.ListObjectsOptions{Prefix: s.at.Prefix + prefix, Recursive: true}) {
 			if n%listPage == 0 {
 				s.counts.lists.Add(1)
 			}
 			n++
-			watch.progress()
+			if o.Err == nil && o.Key == name {
+				o.Err = errLoop
+			}
 			if o.Err != nil {
 				yield(Object{}, s.fail(ctx, "list", prefix, o.Err))
 				return
 			}
+			// A store may answer with the same page for ever. Not all stores list in the same order, so one name
+			// is kept, ever more seldom another one, and must not come again (Brent).
+			if n == mark {
+				mark, name = 2*mark, o.Key
+			}
 			if !strings.HasPrefix(o.Key, s.at.Prefix) {
 				continue
 			}
+			watch.pause()
 			if !yield(s.object(&o), nil) {
 				return
 			}
+			watch.progress()
 		}
 		if ctx.Err() != nil {
 			yield(Object{}, s.fail(ctx, "list", prefix, ctx.Err()))
@@ -126,21 +135,21 @@ func (s *Store) Read(ctx context.Context, o Object, off, n int64, use *Usage) (b
 		defer watch.stop()
 		return nil, "", s.fail(ctx, "read", o.Name, err)
 	}
-	watch.progress()
+	watch.pause()
 	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch, use: use}, got.ETag, nil
 }
 
 // checkPart returns an error if an answer is not the part that was asked for.
 func checkPart(o Object, etag string, h http.Header, off, n int64) error {
 	if etag != "" && o.ETag != "" && etag != o.ETag {
-		return errOther
+		return errReplaced
 	}
 	switch r := h.Get("Content-Range"); {
 	case r == "" && off == 0 && n == o.Size: // some stores send the whole without a range
 		return nil
 	case r != fmt.Sprintf("bytes %d-%d/%d", off, off+n-1, o.Size) && r != fmt.Sprintf("bytes %d-%d/*", off, off+n-1):
 		if strings.HasPrefix(r, fmt.Sprintf("bytes %d-", off)) { // the object has another size
-			return errOther
+			return errReplaced
 		}
 		return errNoRange
 	}
@@ -163,11 +172,12 @@ func (p *part) Read(b []byte) (int, error) {
 	if p.left == 0 {
 		return 0, io.EOF
 	}
+	p.watch.progress()
 	n, err := p.body.Read(b[:min(int64(len(b)), p.left)])
+	p.watch.pause()
 	p.left -= int64(n)
 	p.s.counts.read.Add(int64(n))
 	p.use.bytes(n)
-	p.watch.progress()
 	if err == io.EOF && p.left == 0 {
 		return n, nil
 	}
@@ -194,16 +204,16 @@ type Condition struct {
 
 // Write writes a small object at once and returns its ETag. If the condition does not hold, nothing is written and the
 // error is of kind Changed. That is also possible after a write whose answer was lost: read the object to find out.
-func (s *Store) Write(ctx context.Context, name string, data []byte, contentType string, if_ Condition) (etag string, err error) {
+func (s *Store) Write(ctx context.Context, name string, data []byte, contentType string, when Condition) (etag string, err error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
 	// The MD5 is signed, and does for a hash of the content. Not all stores know the chunks that a streamed one needs.
-	opts := minio.PutObjectOptions{ContentType: contentType, SendContentMd5: true, DisableContentSha256: true, DisableMultipart: true}
+	opts := minio.PutObjectOptions{ContentType: contentType, SendContentMd5: true, DisableContentSha256: true, DisableMultipart: true, Progress: sending{watch}}
 	switch {
-	case if_.Absent:
+	case when.Absent:
 		opts.SetMatchETagExcept("*")
-	case if_.ETag != "":
-		opts.SetMatchETag(if_.ETag)
+	case when.ETag != "":
+		opts.SetMatchETag(when.ETag)
 	}
 	s.counts.puts.Add(1)
 	info, err := s.core.Client.PutObject(ctx, s.at.Bucket, s.at.Prefix+name, bytes.NewReader(data), int64(len(data)), opts)
@@ -214,7 +224,7 @@ func (s *Store) Write(ctx context.Context, name string, data []byte, contentType
 	return info.ETag, nil
 }
 
-// Load reads a small object as a whole. The error is of kind Changed if it has more than limit bytes.
+// Load reads a small object as a whole. The error is of kind Unsupported if it has more than limit bytes.
 func (s *Store) Load(ctx context.Context, name string, limit int64) ([]byte, Object, error) {
 	o, err := s.Stat(ctx, name)
 	if err != nil || o.Size == 0 {
@@ -279,7 +289,7 @@ func (u *Usage) bytes(n int) {
 	}
 }
 
-// watch ends a request that makes no progress.
+// watch ends a request for which the store does nothing. It is paused while the caller of this package works, which may take long.
 type watch struct {
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
@@ -294,7 +304,18 @@ func watched(ctx context.Context) (context.Context, *watch) {
 
 func (w *watch) progress() { w.timer.Reset(Patience) }
 
+func (w *watch) pause() { w.timer.Stop() }
+
 func (w *watch) stop() {
 	w.timer.Stop()
 	w.cancel(context.Canceled)
+}
+
+// sending is told what is sent, as a Reader, and tells a watch.
+type sending struct{ watch *watch }
+
+// Read implements io.Reader.
+func (s sending) Read(b []byte) (int, error) {
+	s.watch.progress()
+	return len(b), nil
 }

@@ -28,6 +28,7 @@ const Bucket = "bucket"
 type Fault struct {
 	Delay       time.Duration // before the answer begins
 	Status      int           // the answer, if it is not 0
+	Body        []byte        // of the answer, with Status
 	Hang        bool          // there is no answer
 	CutAfter    int           // bytes of the body, after which the connection ends, if it is not 0
 	Flip        bool          // a bit of the body is wrong
@@ -216,6 +217,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case f.Status != 0:
 		w.WriteHeader(f.Status)
+		_, _ = w.Write(f.Body)
 		return
 	}
 	if f.IgnoreRange {

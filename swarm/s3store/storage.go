@@ -162,12 +162,13 @@ func (s *Storage) survey(ctx context.Context) error {
 	info := s.info
 	if info.IsMulti() {
 		wanted := len(info.Files)
+		listed := 0
 		for o, err := range at.store.List(ctx, at.object(info.Name+"/")) {
 			if err != nil {
 				return s.fail("list", info.Name, err)
 			}
-			if len(known) > maxListed*wanted+maxListed { // others have put many more objects there
-				return s.fail("list", info.Name, fmt.Errorf("there are more than %d objects, and the torrent has %d files", len(known), wanted))
+			if listed++; listed > maxListed*wanted+maxListed { // others have put many more objects there
+				return s.fail("list", info.Name, fmt.Errorf("there are more than %d objects, and the torrent has %d files", maxListed*wanted+maxListed, wanted))
 			}
 			known[o.Name] = o
 		}

@@ -1,0 +1,106 @@
+package objectstore_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/objectstore"
+	"seedbed/internal/s3test"
+)
+
+// Only the silence of the store ends a request, not that of the caller, who may wait for a disk.
+func TestACallerMayTakeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New(t)
+		s := server.Open("")
+		for i := range 3 {
+			server.Put(fmt.Sprint("file", i), make([]byte, 100_000))
+		}
+		n := 0
+		for _, err := range s.List(t.Context(), "") {
+			if err != nil {
+				t.Error(err)
+			}
+			n++
+			time.Sleep(2 * objectstore.Patience)
+		}
+		if n != 3 {
+			t.Errorf("%d objects", n)
+		}
+		r, _, err := s.Read(t.Context(), stat(t, s, "file1"), 0, 100_000, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for range 10 {
+			time.Sleep(2 * objectstore.Patience)
+			if _, err := io.ReadFull(r, make([]byte, 10_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// slowly is a body that takes a second for every 16 KiB.
+type slowly struct{ io.ReadCloser }
+
+func (s slowly) Read(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	return s.ReadCloser.Read(b[:min(len(b), 16<<10)])
+}
+
+// A write goes on as long as the store takes something.
+func TestAWriteOnASlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New(t)
+		server.SetFault(func(r *http.Request) s3test.Fault {
+			r.Body = slowly{r.Body}
+			return s3test.Fault{}
+		})
+		data := bytes.Repeat([]byte("x"), 1<<20)
+		if _, err := server.Open("").Write(t.Context(), "file", data, "text/plain", objectstore.Condition{}); err != nil || !bytes.Equal(server.Get("file"), data) {
+			t.Error(err)
+		}
+	})
+}
+
+// A store that lists without end does not keep us for ever.
+func TestListsWithoutEnd(t *testing.T) {
+	page := func(first, n int) (b strings.Builder) {
+		b.WriteString("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>")
+		for i := range n {
+			fmt.Fprintf(&b, "<Contents><Key>%05d</Key><Size>1</Size></Contents>", first+i)
+		}
+		b.WriteString("</ListBucketResult>")
+		return b
+	}
+	for what, answer := range map[string]func(request int) string{
+		"the same page": func(int) string { b := page(0, 10); return b.String() },
+		"a cycle":       func(request int) string { b := page(max(0, request%7)*10, 10); return b.String() },
+		"one answer":    func(int) string { return "<ListBucketResult>" + strings.Repeat(" ", 17<<20) },
+	} {
+		server := s3test.New(t)
+		requests := 0
+		server.SetFault(func(*http.Request) s3test.Fault {
+			requests++
+			return s3test.Fault{Status: http.StatusOK, Body: []byte(answer(requests))}
+		})
+		var last error
+		n := 0
+		for _, err := range server.Open("").List(t.Context(), "") {
+			if last = err; n > 1000 {
+				break
+			}
+			n++
+		}
+		if objectstore.KindOf(last) != objectstore.Unsupported {
+			t.Errorf("%s: %d objects, %v", what, n, last)
+		}
+	}
+}
