@@ -91,6 +91,32 @@ func TestUnwantedFetches(t *testing.T) {
 	})
 }
 
+// Who wants a block just when it is given up, because nobody wanted it before, asks again without an error.
+func TestABlockThatIsWantedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 8<<20)
+		l.open()
+		defer l.close()
+		for range cap(l.shared.places) {
+			l.shared.places <- struct{}{}
+		}
+		given := make(chan error, 1)
+		late := func() bool { // nobody wants it; a reader comes just after that was found out
+			l.fetches[0].wait(waiter{func(err error) { given <- err }, always, 1000})
+			return false
+		}
+		l.Fetch(0, 1000, func(error) {}, late)
+		<-l.shared.places
+		if err := <-given; err != nil {
+			t.Error(err)
+		}
+		for range cap(l.shared.places) - 1 {
+			<-l.shared.places
+		}
+		l.check("afterwards")
+	})
+}
+
 // Another program may delete or cut the cache while it is in use. That costs a few requests, and no wrong bytes.
 func TestADamagedCache(t *testing.T) {
 	for what, damage := range map[string]func(l *lab) error{

@@ -245,7 +245,11 @@ func (f *fetch) end(err error) {
 		s.start(next)
 	}
 	s.mu.Unlock()
-	f.wake(true, err)
+	if err == errUnwanted { // those who have come since want it: they ask again
+		f.wake(true, nil)
+	} else {
+		f.wake(true, err)
+	}
 	if err != nil && f.file != nil {
 		f.readers.Wait()
 		_ = f.file.Close()
