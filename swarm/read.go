@@ -23,22 +23,30 @@ func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	if !t.Has(piece) {
 		return ErrMissing
 	}
-	off := int64(piece)*t.info.PieceLength + begin
-	if err := t.remote.wait(t.ctx, off, int64(len(b))); err != nil {
-		return err
+	err := t.readAt(b, int64(piece)*t.info.PieceLength+begin)
+	var away *fetchError
+	if errors.As(err, &away) { // the storage works, as far as it is known
+		return away.err
 	}
-	err := t.readAt(b, off)
 	if err != nil && !t.stopping.Load() {
 		t.storageFailed(err)
 	}
 	return err
 }
 
-// readAt reads stored data, which it fetches first if it is elsewhere.
+// fetchError says that data could not be fetched now. The storage has not failed.
+type fetchError struct{ err error }
+
+func (e *fetchError) Error() string { return e.err.Error() }
+
+// Unwrap returns the reason.
+func (e *fetchError) Unwrap() error { return e.err }
+
+// readAt reads stored data, which it fetches first if it is elsewhere. The error is a *fetchError if it could not be fetched.
 func (t *Torrent) readAt(b []byte, off int64) error {
 	for {
 		if err := t.remote.wait(t.ctx, off, int64(len(b))); err != nil {
-			return err
+			return &fetchError{err}
 		}
 		if err := t.readLocal(b, off); !errors.Is(err, storage.ErrNotLocal) {
 			return err
