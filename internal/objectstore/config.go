@@ -100,7 +100,7 @@ func Open(c Config) (*Store, error) {
 	o := &minio.Options{Secure: u.Scheme == "https", Transport: bounded{transport}, Region: c.Region, BucketLookup: lookup, MaxRetries: 1}
 	o.Creds = credentials.NewStatic("", "", "", credentials.SignatureAnonymous) // without, the library signs with an empty key
 	if !c.Anonymous {
-		o.Creds = credentials.NewChainCredentials(c.providers())
+		o.Creds = credentials.New(&steady{from: &credentials.Chain{Providers: c.providers()}})
 	}
 	core, err := minio.NewCore(u.Host, o)
 	if err != nil {
