@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -23,6 +24,8 @@ const (
 	Denied
 	// Unsupported: the store does not do what is needed.
 	Unsupported
+	// Elsewhere: the bucket is in another region.
+	Elsewhere
 )
 
 // Error is a request that failed.
@@ -33,7 +36,14 @@ type Error struct {
 	Err  error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Name, e.Err) }
+func (e *Error) Error() string {
+	if e.Kind == Elsewhere {
+		if r := regionOf(e.Err); r != "" {
+			return fmt.Sprintf("%s %s: the bucket is in the region %s", e.Op, e.Name, r)
+		}
+	}
+	return fmt.Sprintf("%s %s: %v", e.Op, e.Name, e.Err)
+}
 
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
@@ -51,6 +61,11 @@ func (e *Error) Hint() string {
 		return "give credentials that may do this: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine"
 	case Unsupported:
 		return "use another store"
+	case Elsewhere:
+		if r := regionOf(e.Err); r != "" {
+			return "use --store-region " + r
+		}
+		return "give the region of the bucket with --store-region, or its endpoint with --store-endpoint"
 	}
 	return ""
 }
@@ -101,6 +116,9 @@ func kindOf(err error) Kind {
 	if !errors.As(err, &r) {
 		return Unavailable
 	}
+	if isElsewhere(r) {
+		return Elsewhere
+	}
 	switch r.Code {
 	case "NoSuchKey", "NoSuchBucket", "NoSuchUpload":
 		return NotFound
@@ -129,4 +147,23 @@ func kindOf(err error) Kind {
 		return Unsupported
 	}
 	return Unavailable
+}
+
+// isElsewhere reports whether a store says that the bucket is in another region. It does that by a redirection, which is not
+// followed because requests are signed for a region, or by an error.
+func isElsewhere(r minio.ErrorResponse) bool {
+	switch r.Code {
+	case "AuthorizationHeaderMalformed", "InvalidRegion", "IllegalLocationConstraintException", "PermanentRedirect":
+		return true
+	}
+	return r.StatusCode/100 == 3 && r.StatusCode != http.StatusTemporaryRedirect && r.StatusCode != http.StatusNotModified
+}
+
+// regionOf returns the region that a store has named in an error, or "". It is a word, because users are told to type it.
+func regionOf(err error) string {
+	var r minio.ErrorResponse
+	if !errors.As(err, &r) || len(r.Region) > 40 || strings.Trim(r.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return ""
+	}
+	return r.Region
 }

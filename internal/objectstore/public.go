@@ -25,7 +25,7 @@ func (s *Store) PublicURL(name string) string {
 
 // HasPathStyle reports whether the bucket is in the path of a PublicURL, and not in its host.
 func (s *Store) HasPathStyle() bool {
-	return s.style == PathStyle || s.style == AutoStyle && s.endpoint.String() != amazon
+	return s.style == PathStyle || s.style == AutoStyle && s.endpoint.Scheme+"://"+s.endpoint.Host != amazon
 }
 
 // IsPublic reports whether everybody can read an object at its PublicURL. The error says that the store did not answer.

@@ -129,6 +129,36 @@ func TestFaultsOfTheStore(t *testing.T) {
 	})
 }
 
+// A bucket in another region is no store that is away, and the user is told what to do.
+func TestABucketInAnotherRegion(t *testing.T) {
+	server := s3test.New(t)
+	s := server.Open("")
+	for _, c := range []struct {
+		status int
+		body   string
+		hint   string
+	}{
+		{301, "<Error><Code>PermanentRedirect</Code></Error>", "give the region of the bucket with --store-region, or its endpoint with --store-endpoint"},
+		{301, "", "give the region of the bucket with --store-region, or its endpoint with --store-endpoint"},
+		{400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>", "use --store-region eu-west-1"},
+		{400, "<Error><Code>IllegalLocationConstraintException</Code><Region>; rm</Region></Error>", "give the region of the bucket with --store-region, or its endpoint with --store-endpoint"},
+	} {
+		server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Status: c.status, Body: []byte(c.body)} })
+		for _, err := range s.List(t.Context(), "") {
+			var e *objectstore.Error
+			if !errors.As(err, &e) || e.Kind != objectstore.Elsewhere || e.Hint() != c.hint {
+				t.Errorf("%d %s: %v", c.status, c.body, err)
+			}
+		}
+	}
+	server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Status: 307} })
+	for _, err := range s.List(t.Context(), "") {
+		if objectstore.KindOf(err) != objectstore.Unavailable {
+			t.Errorf("307: %v", err)
+		}
+	}
+}
+
 func TestConditions(t *testing.T) {
 	server := s3test.New(t)
 	s := server.Open("")
@@ -223,6 +253,12 @@ func TestLocations(t *testing.T) {
 	s, err := objectstore.Open(objectstore.Config{At: objectstore.Location{Bucket: "bucket", Prefix: "a/"}, Endpoint: "http://localhost:9000"})
 	if err != nil || s.PublicURL("b c/d?") != "http://localhost:9000/bucket/a/b%20c/d%3F" {
 		t.Errorf("%v %v", s.PublicURL("b c/d?"), err)
+	}
+	for _, endpoint := range []string{"", "https://s3.amazonaws.com", "https://s3.amazonaws.com/"} {
+		s, err := objectstore.Open(objectstore.Config{At: objectstore.Location{Bucket: "bucket"}, Endpoint: endpoint})
+		if err != nil || s.PublicURL("a") != "https://bucket.s3.amazonaws.com/a" {
+			t.Errorf("%q: %v %v", endpoint, s.PublicURL("a"), err)
+		}
 	}
 	for _, bad := range []string{"localhost:9000", "ftp://x", "http://x/y", "http://"} {
 		if _, err := objectstore.Open(objectstore.Config{At: objectstore.Location{Bucket: "bucket"}, Endpoint: bad}); err == nil {

@@ -131,6 +131,7 @@ var storeCodes = map[objectstore.Kind]Code{
 	objectstore.Changed:     Hash,
 	objectstore.Denied:      Open,
 	objectstore.Unsupported: Usage,
+	objectstore.Elsewhere:   Usage,
 }
 
 // OfFault returns the exit code for a kind of fault.
