@@ -182,11 +182,35 @@ func TestConditions(t *testing.T) {
 		t.Errorf("%q %+v %v", b, o, err)
 	}
 	server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{IgnoreMatch: true} })
-	if err := s.CheckConditions(t.Context(), ".seedbed/check/"); objectstore.KindOf(err) != objectstore.Unsupported {
+	if err := s.CheckConditions(t.Context(), ".seedbed/check/"); objectstore.KindOf(err) != objectstore.Unsupported || !errors.Is(err, objectstore.ErrNoConditions) {
 		t.Errorf("a store without conditions: %v", err)
 	}
 	for o := range s.List(t.Context(), ".seedbed/check/") {
 		t.Errorf("%s is left over", o.Name)
+	}
+}
+
+// What a store refuses says nothing about its conditions.
+func TestRefusalsAreNotMissingConditions(t *testing.T) {
+	server := s3test.New(t)
+	s := server.Open("")
+	refuse := func(method string, status int) {
+		server.SetFault(func(r *http.Request) (f s3test.Fault) {
+			if r.Method == method {
+				f.Status = status
+			}
+			return f
+		})
+	}
+	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusServiceUnavailable} {
+		refuse(http.MethodPut, status)
+		if err := s.CheckConditions(t.Context(), ".seedbed/check/"); err == nil || errors.Is(err, objectstore.ErrNoConditions) {
+			t.Errorf("a write is answered with %d: %v", status, err)
+		}
+	}
+	refuse(http.MethodDelete, http.StatusMethodNotAllowed)
+	if err := s.CheckConditions(t.Context(), ".seedbed/check/"); err != nil {
+		t.Errorf("nothing may be removed: %v", err)
 	}
 }
 
