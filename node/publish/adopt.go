@@ -27,7 +27,7 @@ func (p *Publication) catchUp(ctx context.Context, c *content) error {
 	info := c.spec.Torrent.Info
 	isOwn := p.folder.file.lastOwn().isTorrent(info)
 	err := f.patiently(look, p.waitForStore, func() error {
-		if err := f.ready(look); err != nil {
+		if _, err := f.ready(look); err != nil {
 			return err
 		}
 		return p.adopt(look)

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"seedbed/internal/await"
@@ -29,16 +28,18 @@ import (
 //
 // So there are never two values with one number, and every version that was put is in the record until maxShared
 // versions have followed. What happened to a write whose answer was lost is found out by reading.
+//
+// A store that ignores conditions has one publisher (lease.go), which reads the record before each write instead.
 
 // fence takes numbers of publications in an object store.
 type fence struct {
 	store *objectstore.Store
 	self  string // the publisher; see publisherID
+	lease *lease
 
-	mu          sync.Mutex
+	turn        turn // held while ready runs; guards the fields below
 	checked     bool // whether the store has conditional writes is known
 	conditional bool // it has
-	lease       *lease
 }
 
 // errOvertaken reports that another publisher has written the record first.
@@ -54,7 +55,7 @@ func newFence(n *node.Node) (*fence, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fence{store: o.Store, self: self}, nil
+	return &fence{store: o.Store, self: self, lease: newLease(o.Store, self), turn: newTurn()}, nil
 }
 
 // publisherID returns the random identifier of the publisher with a state directory.
@@ -74,35 +75,52 @@ func publisherID(state string) (string, error) {
 	return text, statefile.WriteSync(path, []byte(text+"\n"))
 }
 
-// ready returns an error if this publisher must not publish: the store has no conditional writes, and there is
-// another publisher.
-func (f *fence) ready(ctx context.Context) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// ready reports whether the store has conditional writes, and returns an error if this publisher must not write now. The
+// error is a node.Fault if another publisher has the lease. It is called before each write.
+func (f *fence) ready(ctx context.Context) (isConditional bool, err error) {
+	if err := f.turn.lockWithin(ctx); err != nil {
+		return false, err
+	}
+	defer f.turn.Unlock()
 	if !f.checked {
 		err := f.store.CheckConditions(ctx, ".seedbed/check/")
-		if err != nil && objectstore.KindOf(err) != objectstore.Unsupported {
-			return err
+		if err != nil && !errors.Is(err, objectstore.ErrNoConditions) {
+			return false, err
 		}
 		f.checked, f.conditional = true, err == nil
 	}
 	if f.conditional {
-		return nil
+		err = f.awaitUnleased(ctx)
+	} else {
+		err = f.lease.take(ctx)
 	}
-	if f.lease == nil {
-		f.lease = &lease{store: f.store, self: f.self}
+	if errors.Is(err, errLeased) {
+		err = f.refused()
 	}
-	return f.lease.take(ctx)
+	return f.conditional, err
+}
+
+// awaitUnleased waits until no other publisher has a lease. One has it if it found no conditional writes.
+func (f *fence) awaitUnleased(ctx context.Context) error {
+	abandoned, err := f.lease.awaitFree(ctx)
+	if abandoned { // so that nobody waits for it again
+		err = f.store.Remove(ctx, leaseName)
+	}
+	return err
+}
+
+// refused returns the fault for a lease of another publisher.
+func (f *fence) refused() error {
+	why, hint := "this object store has no conditional writes", "publish from one machine only, or use an object store with conditional writes (If-Match)"
+	if f.conditional {
+		why, hint = "that one has found no conditional writes in this object store", "publish from that machine, or start seedbed there again"
+	}
+	return node.NewFault(node.FaultConflict, fmt.Errorf("another machine publishes through %s, and %s, so that two would take the same numbers", f.store.Location(), why), hint)
 }
 
 // close gives up what the publisher has in the store.
 func (f *fence) close() {
-	if f == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.lease != nil {
+	if f != nil {
 		f.lease.close()
 	}
 }
@@ -124,6 +142,10 @@ func (f *fence) load(ctx context.Context, target id.ID) (r *sharedRecord, etag s
 			return nil, "", err
 		}
 		r, err := parseShared(b, target)
+		if errors.Is(err, errNewerFormat) {
+			return nil, "", node.NewFault(node.FaultIO, fmt.Errorf("the record of the publication in %s cannot be read: %w", f.store.Location().Name(name), err),
+				"update seedbed on this machine")
+		}
 		if err != nil {
 			return nil, "", node.NewFault(node.FaultIO, fmt.Errorf("the record of the publication in %s is damaged: %w", f.store.Location().Name(name), err),
 				"move it away; publishing then continues after the versions that this machine and the DHT have")
@@ -133,23 +155,13 @@ func (f *fence) load(ctx context.Context, target id.ID) (r *sharedRecord, etag s
 	return nil, "", &objectstore.Error{Op: "read", Name: f.store.Location().Name(name), Kind: objectstore.Changed, Err: errors.New("others write it all the time")}
 }
 
-// write replaces the record of a target that was read with an ETag, or that was absent.
-func (f *fence) write(ctx context.Context, target id.ID, r *sharedRecord, etag string) (newETag string, err error) {
+// write replaces the record of a target, and returns its new ETag.
+func (f *fence) write(ctx context.Context, target id.ID, r *sharedRecord, c objectstore.Condition) (etag string, err error) {
 	b, err := r.encode()
 	if err != nil {
 		return "", err
 	}
-	c := objectstore.Condition{ETag: etag, Absent: etag == ""}
-	if !f.isConditional() {
-		c = objectstore.Condition{}
-	}
 	return f.store.Write(ctx, publicationsPrefix+target.String(), b, "application/json", c)
-}
-
-func (f *fence) isConditional() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.conditional
 }
 
 const (
@@ -164,7 +176,7 @@ func (f *fence) patiently(ctx context.Context, waits func(error), do func() erro
 		switch objectstore.KindOf(err) {
 		case objectstore.Unavailable, objectstore.Changed:
 		case objectstore.Denied:
-			return node.NewFault(node.FaultPermission, err, "give this machine credentials that may read and write below "+f.store.Location().Name(".seedbed/"))
+			return node.NewFault(node.FaultPermission, err, "give this machine credentials that may read, write and delete below "+f.store.Location().Name(".seedbed/"))
 		default:
 			return err
 		}
@@ -192,7 +204,17 @@ func (p *Publication) take(ctx context.Context, version *Version) error {
 	}
 	next := was.with(v)
 	return f.patiently(ctx, p.waitForStore, func() error {
-		etag, err := f.write(ctx, p.target, next, p.shared.etag)
+		isConditional, err := f.ready(ctx) // also after a wait: the lease may have ended meanwhile
+		if err != nil {
+			return err
+		}
+		var c objectstore.Condition
+		if isConditional {
+			c = objectstore.Condition{ETag: p.shared.etag, Absent: p.shared.etag == ""}
+		} else if taken, err := p.isTaken(ctx, &v); taken || err != nil {
+			return err
+		}
+		etag, err := f.write(ctx, p.target, next, c)
 		if err == nil {
 			p.shared = shared{next, etag}
 			return nil
@@ -201,18 +223,27 @@ func (p *Publication) take(ctx context.Context, version *Version) error {
 			return err
 		}
 		// It may have been written, now or by an earlier try. All tries write the same, on the same condition.
-		r, etag, e := f.load(ctx, p.target)
-		switch {
-		case e != nil:
-			return e
-		case r.has(&v):
-			p.shared = shared{r, etag}
-			return nil
-		case etag != p.shared.etag:
-			return errOvertaken
+		if taken, err := p.isTaken(ctx, &v); taken || err != nil {
+			return err
 		}
 		return err
 	})
+}
+
+// isTaken reports whether a version is in the store. The error is errOvertaken if it is not, and the record has been written
+// since it was read.
+func (p *Publication) isTaken(ctx context.Context, v *sharedVersion) (bool, error) {
+	r, etag, err := p.publisher.fence.load(ctx, p.target)
+	switch {
+	case err != nil:
+		return false, err
+	case r.has(v):
+		p.shared = shared{r, etag}
+		return true, nil
+	case etag != p.shared.etag:
+		return false, errOvertaken
+	}
+	return false, nil
 }
 
 // shared is what a publisher knows of the record in the store. The zero value means that there is none.

@@ -177,8 +177,10 @@ func TestBatteryOfTwoPublishers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, r := simnet.New(1, simnet.Link{}), raceOf{t: t, store: s3test.New(t), random: rand.New(rand.NewPCG(1, 2))}
 		a, b := start(t, n, 1, inStore(r.store)), start(t, n, 2, inStore(r.store))
-		if err := errors.Join(a.fence.ready(t.Context()), b.fence.ready(t.Context())); err != nil {
-			t.Fatal(err)
+		for _, one := range []*rig{a, b} {
+			if isConditional, err := one.fence.ready(t.Context()); !isConditional || err != nil {
+				t.Fatal(err)
+			}
 		}
 		var torrents []*metainfo.Torrent
 		for i := range 5 {
@@ -405,7 +407,7 @@ func TestOneOfManyTakesTheLease(t *testing.T) {
 		var leases []*lease
 		var wg sync.WaitGroup
 		for i := range 5 {
-			l := &lease{store: store.Open("p"), self: fmt.Sprint(i)}
+			l := newLease(store.Open("p"), fmt.Sprint(i))
 			leases = append(leases, l)
 			wg.Go(func() {
 				if l.take(context.Background()) == nil {
@@ -475,7 +477,8 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 		"no signature":   func(r *sharedRecord) { r.Versions[0].Sig = nil },
 		"no versions":    func(r *sharedRecord) { r.Versions = nil },
 		"twice":          func(r *sharedRecord) { r.Versions = append(r.Versions, r.Versions[0]) },
-		"a format":       func(r *sharedRecord) { r.Format = 2 },
+		"an old format":  func(r *sharedRecord) { r.Format = 0 },
+		"a new format":   func(r *sharedRecord) { r.Format = 2 },
 		"a name":         func(r *sharedRecord) { r.Versions[0].Name = strings.Repeat("n", 300) },
 		"a size":         func(r *sharedRecord) { r.Versions[0].Size = -1 },
 	} {
@@ -495,6 +498,9 @@ func TestForgedRecordsAreRefused(t *testing.T) {
 	}
 	if _, err := parseShared(b, target); err != nil {
 		t.Error(err)
+	}
+	if _, err := parseShared([]byte(`{"format":2,"versions":{"none":[]}}`), target); !errors.Is(err, errNewerFormat) {
+		t.Error("a newer format:", err)
 	}
 }
 

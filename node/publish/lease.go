@@ -3,13 +3,12 @@ package publish
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
 	"seedbed/internal/await"
 	"seedbed/internal/objectstore"
-	"seedbed/node"
 )
 
 // A store without conditional writes cannot take numbers, so only one publisher may use it. It has a lease there, which it
@@ -34,41 +33,57 @@ type leaseRecord struct {
 	Count     int64  `json:"count"` // changes with each renewal
 }
 
+// isOthers reports whether another publisher than self has written the record.
+func (r leaseRecord) isOthers(self string) bool { return r.Publisher != "" && r.Publisher != self }
+
+// errLeased reports that another publisher renews the lease.
+var errLeased = errors.New("another publisher renews the lease")
+
 // lease makes a publisher the only one of a store.
 type lease struct {
 	store *objectstore.Store
 	self  string
 
-	mu      sync.Mutex
-	held    bool
-	count   int64
+	ctx     context.Context // ends with close
 	stop    context.CancelFunc
 	renewal sync.WaitGroup
+
+	mu         sync.Mutex // not held while the store is asked
+	isTaken    bool
+	isRenewing bool
+	renewed    time.Time // when the last write that succeeded began
+	count      int64
 }
 
-// take takes the lease, unless it is held. It returns a node.Fault if another publisher has it.
-func (l *lease) take(ctx context.Context) error {
+func newLease(store *objectstore.Store, self string) *lease {
+	l := &lease{store: store, self: self}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	return l
+}
+
+// isHeld reports whether the publisher has the lease. Another one may take it leaseTime after the last renewal, so it
+// ends before that, with time for a write that has begun.
+func (l *lease) isHeld() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.held {
+	return l.isHeldLocked()
+}
+
+func (l *lease) isHeldLocked() bool {
+	now := time.Now()
+	// The monotonic clock stops while the machine is suspended, and the wall clock may be set back.
+	age := max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
+	return l.isTaken && age < leaseTime-leaseSettle
+}
+
+// take takes the lease, unless it is held. The error is errLeased if another publisher has it. take is called once at a time.
+func (l *lease) take(ctx context.Context) error {
+	if l.isHeld() {
 		return nil
 	}
-	first, err := l.read(ctx)
-	if err != nil {
+	l.drop()
+	if _, err := l.awaitFree(ctx); err != nil {
 		return err
-	}
-	for waited := time.Duration(0); first.isOf(l.self) && waited < leaseTime; waited += leaseLook {
-		if err := await.Sleep(ctx, leaseLook); err != nil {
-			return err
-		}
-		now, err := l.read(ctx)
-		if err != nil {
-			return err
-		}
-		if now != first && now.isOf(l.self) {
-			return l.refused()
-		}
-		first = now
 	}
 	if err := l.write(ctx); err != nil {
 		return err
@@ -81,21 +96,47 @@ func (l *lease) take(ctx context.Context) error {
 		return err
 	}
 	if now.Publisher != l.self {
-		return l.refused()
+		return errLeased
 	}
-	l.held = true
-	renew, stop := context.WithCancel(context.Background())
-	l.stop = stop
-	l.renewal.Go(func() { l.renew(renew) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isTaken = true
+	if !l.isRenewing {
+		l.isRenewing = true
+		l.renewal.Go(l.renew)
+	}
 	return nil
 }
 
-// isOf reports whether another publisher than self has written the record.
-func (r leaseRecord) isOf(self string) bool { return r.Publisher != "" && r.Publisher != self }
+// drop records that the lease is not held.
+func (l *lease) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isTaken = false
+}
 
-func (l *lease) refused() error {
-	return node.NewFault(node.FaultConflict, fmt.Errorf("another machine publishes through %s, and this object store has no conditional writes, so that two would take the same numbers", l.store.Location()),
-		"publish from one machine only, or use an object store with conditional writes (If-Match)")
+// awaitFree returns when no other publisher has the lease. abandoned says that one has had it, and has not renewed it for
+// leaseTime. The error is errLeased if one renews it.
+func (l *lease) awaitFree(ctx context.Context) (abandoned bool, err error) {
+	first, err := l.read(ctx)
+	if err != nil || !first.isOthers(l.self) {
+		return false, err
+	}
+	for waited := time.Duration(0); waited < leaseTime; waited += leaseLook {
+		if err := await.Sleep(ctx, leaseLook); err != nil {
+			return false, err
+		}
+		now, err := l.read(ctx)
+		switch {
+		case err != nil:
+			return false, err
+		case !now.isOthers(l.self):
+			return false, nil
+		case now != first:
+			return false, errLeased
+		}
+	}
+	return true, nil
 }
 
 func (l *lease) read(ctx context.Context) (r leaseRecord, err error) {
@@ -110,46 +151,54 @@ func (l *lease) read(ctx context.Context) (r leaseRecord, err error) {
 }
 
 func (l *lease) write(ctx context.Context) error {
+	l.mu.Lock()
 	l.count++
-	b, err := json.Marshal(leaseRecord{l.self, l.count})
-	if err == nil {
-		_, err = l.store.Write(ctx, leaseName, b, "application/json", objectstore.Condition{})
+	count := l.count
+	l.mu.Unlock()
+	b, err := json.Marshal(leaseRecord{l.self, count})
+	if err != nil {
+		return err
 	}
-	return err
+	began := time.Now()
+	if _, err := l.store.Write(ctx, leaseName, b, "application/json", objectstore.Condition{}); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renewed = began
+	return nil
 }
 
-// renew renews the lease until ctx ends, or until another publisher has taken it.
-func (l *lease) renew(ctx context.Context) {
-	for await.Sleep(ctx, renewEvery) == nil {
-		now, err := l.read(ctx)
-		if err != nil {
-			continue // the store is away for all publishers
+// renew renews the lease until close is called, another publisher has taken it, or it has ended because the store was away.
+func (l *lease) renew() {
+	for await.Sleep(l.ctx, renewEvery) == nil && l.isStillHeld() {
+		now, err := l.read(l.ctx)
+		switch {
+		case err != nil: // the lease ends unless the store is back in time
+		case now.isOthers(l.self):
+			l.drop()
+		case l.isHeld():
+			_ = l.write(l.ctx) // the next renewal makes up for it
 		}
-		l.mu.Lock()
-		if now.isOf(l.self) {
-			l.held = false
-			l.mu.Unlock()
-			return
-		}
-		_ = l.write(ctx) // the next renewal makes up for it
-		l.mu.Unlock()
 	}
+}
+
+// isStillHeld is isHeld for renew, which ends if the lease is not held.
+func (l *lease) isStillHeld() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isRenewing = l.isHeldLocked()
+	return l.isRenewing
 }
 
 // close gives the lease up.
 func (l *lease) close() {
-	l.mu.Lock()
-	stop, held := l.stop, l.held
-	l.held = false
-	l.mu.Unlock()
-	if stop == nil {
-		return
-	}
-	stop()
+	l.stop()
 	l.renewal.Wait()
-	if held {
+	if l.isHeld() {
 		ctx, cancel := context.WithTimeout(context.Background(), objectstore.Patience)
 		defer cancel()
 		_ = l.store.Remove(ctx, leaseName) // it ends by itself
 	}
+	l.drop()
 }

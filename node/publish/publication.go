@@ -472,6 +472,7 @@ func (p *Publication) decide(ctx context.Context, c *content, newest *found, for
 		if err := p.catchUp(ctx, c); err != nil {
 			return dht.Item{}, false, nil, err
 		}
+		foreign = foreign && p.isOthers(newest) // perhaps it has come through the object store
 	}
 }
 

@@ -56,13 +56,20 @@ type sharedVersion struct {
 	Files int    `json:"files,omitempty"`
 }
 
+// errNewerFormat reports a record that this program cannot read.
+var errNewerFormat = errors.New("a newer version of seedbed has written it")
+
 // parseShared parses the record of a target. It verifies all signatures.
 func parseShared(b []byte, target id.ID) (*sharedRecord, error) {
 	if len(b) > maxSharedSize {
 		return nil, fmt.Errorf("it has %d bytes, and a record has at most %d", len(b), maxSharedSize)
 	}
 	r := new(sharedRecord)
-	if err := json.Unmarshal(b, r); err != nil {
+	err := json.Unmarshal(b, r)
+	if r.Format > sharedFormat { // other fields may have other types
+		return nil, fmt.Errorf("%w: it has the format %d, but this program reads %d", errNewerFormat, r.Format, sharedFormat)
+	}
+	if err != nil {
 		return nil, err
 	}
 	key, err := id.ParseHex32(r.Key)
@@ -110,14 +117,6 @@ func (v *sharedVersion) check(key id.ID32, salt []byte) error {
 
 // encode returns the content of the object.
 func (r *sharedRecord) encode() ([]byte, error) { return json.Marshal(r) }
-
-// newest returns the newest version, or nil if there is none.
-func (r *sharedRecord) newest() *sharedVersion {
-	if r == nil || len(r.Versions) == 0 {
-		return nil
-	}
-	return &r.Versions[len(r.Versions)-1]
-}
 
 // has reports whether a version is in the record.
 func (r *sharedRecord) has(v *sharedVersion) bool {
