@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,9 @@ func (r *record) lastOwn() *Version {
 // waitForStore reports that publishing waits for the object store. Meanwhile it republishes the item on record.
 func (p *Publication) waitForStore(err error) {
 	p.warn(node.NewFault(node.FaultNetwork, fmt.Errorf("publishing waits for the object store, which does not answer: %w", err), "it goes on by itself"))
+	if p.onWait != nil {
+		p.onWait()
+	}
 	if last := p.folder.file.last(); p.stopKeeping == nil && last != nil {
 		if i, err := p.folder.file.item(last); err == nil {
 			p.keep(i, false)
@@ -112,32 +116,43 @@ func (p *Publication) keep(i dht.Item, justPut bool) {
 // lookInStore handles an item that is not on record: if another publisher has published it through the store, it is
 // republished from now on. Otherwise the user is warned. It is called at most once at a time.
 func (p *Publication) lookInStore(i dht.Item) {
-	ctx := p.publisher.ctx
-	p.making.Lock()
-	defer p.making.Unlock()
 	defer func() {
 		p.mu.Lock()
 		p.seen.isAsking = false
 		p.mu.Unlock()
 	}()
-	if p.isClosed() || ctx.Err() != nil {
+	// making is not held between the tries, so that other operations need not wait for the store.
+	err := p.publisher.fence.patiently(p.ctx, nil, func() error { return p.keepAdopted(&i) })
+	if err == nil || p.ctx.Err() != nil {
 		return
+	}
+	p.warn(fmt.Errorf("the object store cannot be asked for newer versions: %w", err))
+	p.warnForeign(&i)
+}
+
+// keepAdopted adopts the versions in the store and republishes the newest one. It warns if the item i is not among them.
+func (p *Publication) keepAdopted(i *dht.Item) error {
+	if err := p.making.lockWithin(p.ctx); err != nil {
+		return err
+	}
+	defer p.making.Unlock()
+	if err := p.ctx.Err(); err != nil {
+		return err
 	}
 	before := p.folder.file.last()
-	err := p.publisher.fence.patiently(ctx, nil, func() error { return p.adopt(ctx) })
-	if ctx.Err() != nil {
-		return
+	if err := p.adopt(p.ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		p.warn(fmt.Errorf("the object store cannot be asked for newer versions: %w", err))
+	p.warnForeign(i)
+	last := p.folder.file.last()
+	if last == nil || before != nil && last.Seq == before.Seq && bytes.Equal(last.Value, before.Value) {
+		return nil
 	}
-	if p.warnForeign(&i); p.folder.file.last() == before {
-		return
-	}
-	if newest, err := p.folder.file.item(p.folder.file.last()); err == nil && p.stopKeeping != nil {
+	if newest, err := p.folder.file.item(last); err == nil && p.stopKeeping != nil {
 		p.keep(newest, false)
 		p.pushes.Push(newest)
 	}
+	return nil
 }
 
 // outdated reports that another publisher has published a newer version than the files that are unchanged here.

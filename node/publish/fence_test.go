@@ -514,3 +514,91 @@ func signedForTest(t testing.TB, key ed25519.PrivateKey, seq int64) (dht.Item, i
 	}
 	return i, i.Target()
 }
+
+// A publisher that has not read the record, because the store was away, does not replace it.
+func TestARecordThatWasNotReadIsNotReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(12, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		nodetest.Ring(t, n, 8)
+		state, dir := t.TempDir(), nodetest.Site(t, 2)
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state), inStore(store))
+		if _, err := a.publishWith(dir); err != nil {
+			t.Fatal(err)
+		}
+		a.Node.Close()
+		b := start(t, n, 2, nodetest.Boot(101), inStore(store))
+		if _, err := b.publishWith(nodetest.Site(t, 3)); err != nil {
+			t.Fatal(err)
+		}
+		store.SetDown(true)
+		a = start(t, n, 3, nodetest.Boot(100), nodetest.State(state), inStore(store))
+		done := make(chan error, 1)
+		go func() {
+			_, err := a.Publish(t.Context(), Config{Key: testKey(0), Path: dir, Overrule: true})
+			done <- err
+		}()
+		time.Sleep(10 * time.Minute)
+		store.SetDown(false)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		p := a.Open()[0]
+		if r := sharedOf(t, store, p); len(r.Versions) != 3 || newest(p).Seq != 3 || len(p.Versions()) != 3 {
+			t.Errorf("in the store: %+v; on record: %+v", r.Versions, p.Versions())
+		}
+	})
+}
+
+// While publications wait for the store, each of them can be ended, and all others are resumed, so that their items are
+// republished.
+func TestWaitingForTheStoreHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pubs = resumeAtOnce + 2
+		n, store := simnet.New(13, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		nodetest.Ring(t, n, 8)
+		state := t.TempDir()
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state), inStore(store))
+		for i := range byte(pubs) {
+			dir := nodetest.Site(t, 1+int(i))
+			if _, err := a.Publish(t.Context(), Config{Key: testKey(i), KeyName: string('a' + rune(i)), Path: dir, Options: &node.ShareOptions{Format: metainfo.V1}}); err != nil {
+				t.Fatal(err)
+			}
+			filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		}
+		a.Node.Close()
+		store.SetDown(true)
+		a = start(t, n, 2, nodetest.Boot(100), nodetest.State(state), inStore(store))
+		reopened := a.Reopen(RestoreConfig{Key: func(name string) (ed25519.PrivateKey, error) { return testKey(name[0] - 'a'), nil }})
+		var failed []error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, failed = reopened.Resume(t.Context())
+		}()
+		time.Sleep(3 * time.Hour) // longer than nodes keep an item
+		for i := range byte(pubs) {
+			if g, err := a.items.Get(t.Context(), targetOf(keyLink(testKey(i))), nil, nil); err != nil || g.Item == nil {
+				t.Errorf("the item of publication %d is not republished: %v", i, err)
+			}
+		}
+		first := a.Open()[0]
+		removed := make(chan struct{})
+		go func() {
+			defer close(removed)
+			if err := first.Remove(true); err != nil {
+				t.Error(err)
+			}
+		}()
+		nodetest.Wait(t, removed, time.Minute, "it is removed")
+		store.SetDown(false)
+		nodetest.Wait(t, done, 10*time.Minute, "the others are resumed")
+		if list, err := List(state); err != nil || len(failed) != 0 || len(a.Open()) != pubs-1 || !list[0].Ended {
+			t.Error(err, failed, len(a.Open()), list[0].Ended)
+		}
+		for _, p := range a.Open() {
+			if newest(p).Seq != 2 {
+				t.Errorf("%s: version %d", p.Describe().KeyName, newest(p).Seq)
+			}
+		}
+	})
+}

@@ -21,6 +21,8 @@ import (
 // seeded, and its item is republished in the DHT. All methods are safe for concurrent use.
 type Publication struct {
 	publisher *Publisher
+	ctx       context.Context // ends when the publication ends
+	cancel    context.CancelFunc
 	user      ed25519.PrivateKey // the user's key
 	place     id.ID              // identifies the publication on this machine
 	torrent   atomic.Pointer[node.Torrent]
@@ -30,7 +32,7 @@ type Publication struct {
 	// making is held while a version is made, which can take a long time. It guards the
 	// fields below. The content of folder is also guarded by mu: changing the recorded
 	// versions needs both locks, reading them needs either.
-	making        sync.Mutex
+	making        turn
 	folder        *folder
 	options       node.ShareOptions
 	data          string             // the folder into which a rollback downloads the data, or ""
@@ -41,6 +43,7 @@ type Publication struct {
 	facts         facts              // of the files of the version that is being made
 	isResumed     bool               // the version that is being made is that of the recorded path
 	shared        shared             // the record in the object store
+	onWait        func()             // called when publishing waits for the object store; may be nil
 	stopKeeping   func()
 	stopStatement func() // of a delegated publication; nil before the first version
 
@@ -152,28 +155,40 @@ var ErrNoVersion = errors.New("there is no version")
 // Update makes and publishes the next version if the files have changed. It hashes only
 // files whose size or modification time has changed.
 func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
-	ctx, cancel := p.publisher.within(ctx)
-	defer cancel()
-	p.making.Lock()
-	defer p.making.Unlock()
-	if p.isClosed() {
-		return false, node.ErrClosed
-	}
-	return p.update(ctx, false)
+	err = p.exclusively(ctx, func(ctx context.Context) error {
+		changed, err = p.update(ctx, false)
+		return err
+	})
+	return changed && err == nil, err
 }
+
+// exclusively calls do while no other version is made. It returns node.ErrClosed if the publication has ended or ends
+// meanwhile, which ends the context of do.
+func (p *Publication) exclusively(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := either(ctx, p.ctx)
+	defer cancel()
+	err := p.making.lockWithin(ctx)
+	if err == nil {
+		defer p.making.Unlock()
+		if p.isClosed() {
+			return node.ErrClosed
+		}
+		err = do(ctx)
+	}
+	if err != nil && p.isEnding() {
+		return node.ErrClosed
+	}
+	return err
+}
+
+// isEnding reports whether Close or Remove has been called. It is false if the whole publisher ends.
+func (p *Publication) isEnding() bool { return p.ctx.Err() != nil && p.publisher.ctx.Err() == nil }
 
 // Rollback publishes an earlier version again under a new number. If the path no longer
 // contains that version, its data is downloaded from followers that have it. overrule is as
 // in Config.
 func (p *Publication) Rollback(ctx context.Context, seq int64, overrule bool) error {
-	ctx, cancel := p.publisher.within(ctx)
-	defer cancel()
-	p.making.Lock()
-	defer p.making.Unlock()
-	if p.isClosed() {
-		return node.ErrClosed
-	}
-	return p.rollback(ctx, seq, overrule)
+	return p.exclusively(ctx, func(ctx context.Context) error { return p.rollback(ctx, seq, overrule) })
 }
 
 func (p *Publication) isClosed() bool {
@@ -182,7 +197,7 @@ func (p *Publication) isClosed() bool {
 	return p.ended
 }
 
-// Close stops republishing the item, and lets other processes publish under the key. The
+// Close stops republishing the item, and lets other processes publish under the key. It ends an operation that runs. The
 // torrent keeps running until the node closes.
 func (p *Publication) Close() {
 	if p.end() {
@@ -195,12 +210,16 @@ func (p *Publication) Close() {
 // Remove ends the publication permanently: it removes the torrent from the node, and the
 // publication with its history from the state directory. With keepHistory, the history stays
 // there, and Publish continues it. The key and the published files stay. DHT nodes drop the
-// item after two hours.
+// item after two hours. It ends an operation that runs.
 func (p *Publication) Remove(keepHistory bool) error {
 	if !p.end() {
 		return node.ErrClosed
 	}
-	p.publisher.torrents.release(p.Torrent(), p.data)
+	if t := p.Torrent(); t != nil {
+		p.publisher.torrents.release(t, p.data)
+	} else {
+		p.forgetAll() // of an earlier run, because it ends before it was resumed
+	}
 	if err := p.endArchive(); err != nil {
 		p.warn(fmt.Errorf("cannot remove what is shared of earlier versions: %w", err))
 	}
@@ -209,6 +228,7 @@ func (p *Publication) Remove(keepHistory bool) error {
 
 // end ends the publication. It returns false if the publication has ended before.
 func (p *Publication) end() bool {
+	p.cancel() // before making is locked: what holds it may wait for the object store
 	p.making.Lock()
 	defer p.making.Unlock()
 	p.mu.Lock()
@@ -407,17 +427,17 @@ func (p *Publication) seed(ctx context.Context, c content) (wasShared bool, err 
 	p.publisher.torrents.releaseSoon(old, p.data, p.shareEarlier)
 	p.data = c.data
 	if old == nil { // an earlier run may have left data
-		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {
-			p.warn(fmt.Errorf("cannot delete the data of an earlier version: %w", err))
-		}
-		p.forgetEarlier()
+		p.forgetAll()
 	}
 	return isOthers && old != t, nil
 }
 
-// forgetEarlier deletes what the node keeps of the earlier versions. A process that was
-// killed while it changed the version has left that behind.
-func (p *Publication) forgetEarlier() {
+// forgetAll deletes the data of rollbacks, and what the node keeps of the versions, except for torrents that are in the node.
+// A process that was killed while it changed the version has left that behind.
+func (p *Publication) forgetAll() {
+	if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {
+		p.warn(fmt.Errorf("cannot delete the data of an earlier version: %w", err))
+	}
 	for _, v := range p.Versions() {
 		infohash, err := id.ParseHex(v.InfoHash)
 		if err != nil {

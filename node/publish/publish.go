@@ -162,10 +162,10 @@ func (p *Publisher) end() {
 	p.fence.close()
 }
 
-// within returns a context that ends with ctx or with the publisher.
-func (p *Publisher) within(ctx context.Context) (context.Context, context.CancelFunc) {
+// either returns a context that ends with ctx or with other.
+func either(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(p.ctx, cancel)
+	stop := context.AfterFunc(other, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
@@ -176,22 +176,30 @@ func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, er
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := p.within(ctx)
-	defer cancel()
 	pub, err := p.openPublication(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			pub.Close() // after making is unlocked
-		}
-	}()
-	defer pub.making.Unlock()
-	if err := pub.apply(ctx, &cfg); err != nil {
+	if err := pub.begin(ctx, &cfg); err != nil {
 		return nil, err
 	}
 	return pub, nil
+}
+
+// begin is apply for a publication that openPublication has returned. It unlocks making. After an error the publication is
+// closed; the error is node.ErrClosed if that was done meanwhile by Close or Remove.
+func (p *Publication) begin(ctx context.Context, cfg *Config) error {
+	ctx, cancel := either(ctx, p.ctx)
+	defer cancel()
+	err := p.apply(ctx, cfg)
+	p.making.Unlock()
+	switch {
+	case err != nil && p.isEnding():
+		return node.ErrClosed
+	case err != nil:
+		p.Close()
+	}
+	return err
 }
 
 // Apply is Publish for a publication that is open: it publishes with the changed options, and the
@@ -201,14 +209,7 @@ func (p *Publication) Apply(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	ctx, cancel := p.publisher.within(ctx)
-	defer cancel()
-	p.making.Lock()
-	defer p.making.Unlock()
-	if p.isClosed() {
-		return node.ErrClosed
-	}
-	return p.apply(ctx, &cfg)
+	return p.exclusively(ctx, func(ctx context.Context) error { return p.apply(ctx, &cfg) })
 }
 
 // apply configures the publication and makes its next version; the caller holds making.
@@ -258,7 +259,7 @@ func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 		return nil, err
 	}
 	f.file.Key, f.file.Salt = id.ID32(public).String(), cfg.Salt
-	pub := &Publication{publisher: p, user: cfg.Key, place: place, folder: f}
+	pub := &Publication{publisher: p, user: cfg.Key, place: place, folder: f, making: newTurn()}
 	secret, err := f.file.secret()
 	if err != nil {
 		return nil, errors.Join(err, f.close())
@@ -269,6 +270,7 @@ func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	if p.open == nil {
 		return nil, errors.Join(node.ErrClosed, f.close())
 	}
+	pub.ctx, pub.cancel = context.WithCancel(p.ctx)
 	pub.subscribe()
 	pub.making.Lock()
 	p.open[place] = pub

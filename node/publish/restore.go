@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"seedbed/node"
 )
 
 // RestoreConfig configures Restore.
@@ -97,8 +99,6 @@ func (p *Publisher) reopen(one *Published, cfg *RestoreConfig) (*Publication, er
 
 // Resume is the second half of Restore. It is called once.
 func (r *Reopened) Resume(ctx context.Context) (restored []*Publication, failed []error) {
-	ctx, cancel := r.publisher.within(ctx)
-	defer cancel()
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, resumeAtOnce)
 	for i := range r.list {
@@ -108,13 +108,18 @@ func (r *Reopened) Resume(ctx context.Context) (restored []*Publication, failed 
 		}
 		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slots }()
+			done := sync.OnceFunc(func() { <-slots })
+			defer done()
+			one.pub.onWait = done // so that those that wait for the object store do not hold up the others
 			one.err = r.resume(ctx, one.pub)
 		})
 	}
 	wg.Wait()
 	failed = r.failed
 	for _, one := range r.list {
+		if errors.Is(one.err, node.ErrClosed) {
+			continue // it was ended meanwhile
+		}
 		if one.err != nil {
 			failed = append(failed, &RestoreError{one.what.KeyName, one.what.Salt, one.err})
 		} else {
@@ -124,15 +129,6 @@ func (r *Reopened) Resume(ctx context.Context) (restored []*Publication, failed 
 	return restored, failed
 }
 
-func (r *Reopened) resume(ctx context.Context, pub *Publication) (err error) {
-	defer func() {
-		if err != nil {
-			pub.Close() // after making is unlocked
-		}
-	}()
-	defer pub.making.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return pub.apply(ctx, &Config{Key: pub.user, Salt: pub.folder.file.Salt, Sharing: r.sharing, Overrule: r.overrule})
+func (r *Reopened) resume(ctx context.Context, pub *Publication) error {
+	return pub.begin(ctx, &Config{Key: pub.user, Salt: pub.folder.file.Salt, Sharing: r.sharing, Overrule: r.overrule})
 }

@@ -20,7 +20,7 @@ const watchShare = 20
 // closed, and a node.FaultConflict when another machine publishes under the key. It reports
 // other errors as warnings and calls Update again after the next change.
 func (p *Publication) Watch(ctx context.Context, interval time.Duration) error {
-	ctx, cancel := p.publisher.within(ctx)
+	ctx, cancel := either(ctx, p.ctx)
 	defer cancel()
 	var last, failed create.Fingerprint
 	wait := interval
