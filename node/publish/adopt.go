@@ -26,7 +26,7 @@ func (p *Publication) catchUp(ctx context.Context, c *content) error {
 		defer cancel()
 	}
 	info := c.spec.Torrent.Info
-	isOwn := p.folder.file.lastOwn().isTorrent(info)
+	wasOwn := p.folder.file.lastOwn().isTorrent(info)
 	err := f.patiently(look, p.waitForStore, func() error {
 		if _, err := f.ready(look); err != nil {
 			return err
@@ -42,10 +42,19 @@ func (p *Publication) catchUp(ctx context.Context, c *content) error {
 		p.warn(fmt.Errorf("the object store cannot be asked for newer versions: %w", err))
 		return nil
 	}
-	c.fresh = !p.folder.file.last().isTorrent(info)
-	c.isOutdated = c.fresh && c.isResumed && isOwn
+	last := p.folder.file.last()
+	c.fresh = !last.isTorrent(info)
+	isOwn := wasOwn || p.folder.file.lastOwn().isTorrent(info)
+	c.isOutdated = c.fresh && c.isResumed && isOwn && last.Other
+	if c.fresh && c.isResumed && isOwn && !last.Other && p.folder.anyTorrent(&p.folder.file, last) != nil {
+		return errUnfinishedRollback
+	}
 	return nil
 }
+
+// errUnfinishedRollback reports that the newest version was published from here and is not that of the path, although that
+// has not changed: the process was killed when it had taken the number of a rollback, and before that was on record.
+var errUnfinishedRollback = errors.New("a rollback was not finished")
 
 // adopt reads the record in the store, and adds its versions to the local record. The caller holds making.
 func (p *Publication) adopt(ctx context.Context) error {

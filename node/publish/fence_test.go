@@ -602,3 +602,52 @@ func TestWaitingForTheStoreHoldsUpNobody(t *testing.T) {
 		}
 	})
 }
+
+// A publisher that was killed when it had taken a number, and before the version was on record, continues with that version,
+// also if it is a rollback.
+func TestAPublisherContinuesWhereItWasKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(14, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		nodetest.Ring(t, n, 8)
+		state, dir := t.TempDir(), nodetest.Site(t, 2)
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state), inStore(store))
+		p, err := a.publishWith(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := filepath.Join(p.folder.path, "record")
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		for i, publish := range []func() error{
+			func() error { _, err := p.Update(t.Context()); return err },
+			func() error { return p.Rollback(t.Context(), 1, false) },
+		} {
+			before, err := os.ReadFile(record)
+			if err == nil {
+				err = publish()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := newest(p)
+			a.Node.Close()
+			filetest.Write(t, record, before)
+			if err := os.Remove(p.folder.torrentPath(want.Seq)); err != nil {
+				t.Fatal(err)
+			}
+			a = start(t, n, 2+i, nodetest.Boot(100), nodetest.State(state), inStore(store))
+			if p, err = a.Publish(t.Context(), Config{Key: testKey(0)}); err != nil {
+				t.Fatal(err)
+			}
+			got, isRollback := newest(p), i == 1
+			if got.Seq != want.Seq || got.Other || p.Torrent().InfoHash().String() != want.InfoHash || p.Describe().RolledBack != isRollback {
+				t.Errorf("%+v instead of %+v; the torrent is %v, rolled back: %v", got, want, p.Torrent().InfoHash(), p.Describe().RolledBack)
+			}
+			if p.folder.torrent(&got) == nil {
+				t.Errorf("the torrent of version %d is not on disk", got.Seq)
+			}
+			if strings.Contains(a.Warnings(), "another machine") {
+				t.Error("warned:", a.Warnings())
+			}
+		}
+	})
+}

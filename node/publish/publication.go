@@ -264,7 +264,11 @@ func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, 
 		return false, err
 	}
 	c := content{spec: spec, fresh: !r.last().isTorrent(made.Info), overrule: overrule, isResumed: p.isResumed}
-	if err := p.publish(ctx, &c); err != nil {
+	err = p.publish(ctx, &c)
+	if errors.Is(err, errUnfinishedRollback) {
+		return false, p.rollback(ctx, r.last().Seq, overrule)
+	}
+	if err != nil {
 		return false, err
 	}
 	p.fingerprint = made.Fingerprint
@@ -331,7 +335,7 @@ func (p *Publication) earlier(seq int64) (*metainfo.Torrent, error) {
 	if k < 0 {
 		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("there is no version %d of this publication", seq), "seedbed publish --history lists the versions")
 	}
-	t := p.folder.torrent(&r.Versions[k])
+	t := p.folder.anyTorrent(r, &r.Versions[k])
 	if t == nil {
 		return nil, node.NewFault(node.FaultVanished, fmt.Errorf("the torrent of version %d is no longer in the state directory", seq), "")
 	}

@@ -218,7 +218,7 @@ func (p *Publication) apply(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	defer func() { p.options.Progress, p.isResumed = nil, false }()
-	p.isResumed = cfg.Path == "" && cfg.Options == nil
+	p.isResumed = cfg.Path == "" && cfg.Options == nil && cfg.Rollback == 0
 	r := &p.folder.file
 	switch {
 	case cfg.Rollback != 0:

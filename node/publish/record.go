@@ -262,10 +262,11 @@ func (f *folder) writeTorrent(seq int64, torrent *metainfo.Torrent) error {
 	return statefile.WriteSync(f.torrentPath(seq), torrent.Append(nil))
 }
 
-// keepTorrent stores the torrent of the newest version, which another publisher may have made.
+// keepTorrent stores the torrent of the newest version, which another publisher may have made, or this one before it was
+// killed.
 func (f *folder) keepTorrent(torrent *metainfo.Torrent) error {
 	v := f.file.last()
-	if !v.Other || f.torrent(v) != nil {
+	if f.torrent(v) != nil {
 		return nil
 	}
 	return f.writeTorrent(v.Seq, torrent)
@@ -295,6 +296,19 @@ func (f *folder) torrent(v *Version) *metainfo.Torrent {
 		return nil
 	}
 	return t
+}
+
+// anyTorrent returns the torrent of a version, also if it is on disk only as that of another version with the same content.
+func (f *folder) anyTorrent(r *record, v *Version) *metainfo.Torrent {
+	for _, other := range slices.Backward(r.Versions) {
+		if other.InfoHash != v.InfoHash || other.InfoHashV2 != v.InfoHashV2 {
+			continue
+		}
+		if t := f.torrent(&other); t != nil {
+			return t
+		}
+	}
+	return nil
 }
 
 // stamps is the content of the stamps file.
