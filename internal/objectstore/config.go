@@ -85,7 +85,7 @@ func Open(c Config) (*Store, error) {
 		Proxy:                 c.Proxy,
 		DialContext:           c.dial,
 		TLSHandshakeTimeout:   dialTime,
-		ResponseHeaderTimeout: Patience,
+		ResponseHeaderTimeout: completeTime, // the watch of a request ends most of them earlier
 		MaxIdleConnsPerHost:   idleConns,
 		IdleConnTimeout:       time.Minute,
 		DisableCompression:    true,

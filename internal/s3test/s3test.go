@@ -34,6 +34,7 @@ type Fault struct {
 	Flip        bool          // a bit of the body is wrong
 	IgnoreRange bool          // the whole object is sent
 	IgnoreMatch bool          // conditions are not looked at
+	Encrypted   bool          // the ETags of parts are not their MD5, as with encryption by the store
 	Lost        bool          // the request is done after Delay, even if the client has given up, and its answer is lost
 }
 
@@ -226,6 +227,10 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.IgnoreMatch {
 		r.Header.Del("If-Match")
 		r.Header.Del("If-None-Match")
+	}
+	if f.Encrypted {
+		encryptETags(s.fake, w, r)
+		return
 	}
 	if f.CutAfter == 0 && !f.Flip || r.Method == http.MethodHead { // no body
 		s.fake.ServeHTTP(w, r)

@@ -87,7 +87,7 @@ func (s *Storage) unitToFetch(piece int) int {
 
 // isSparse reports whether much was fetched that nobody wanted. mu is held.
 func (s *Storage) isSparse() bool {
-	return s.Usage.Read.Load() > fetchedFree+fetchedFactor*s.served
+	return s.Usage.Read.Load()-s.compared.Load() > fetchedFree+fetchedFactor*s.served
 }
 
 // hasBad reports whether one of the pieces from first up to, and without, end is bad. mu is held.

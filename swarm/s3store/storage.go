@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/internal/bitset"
@@ -41,6 +42,8 @@ type Storage struct {
 	tasks  sync.WaitGroup
 	// Usage is what the torrent has asked of the store.
 	Usage objectstore.Usage
+	// compared is how many of the bytes in Usage were read to compare objects, and not for peers.
+	compared atomic.Int64
 
 	mu      sync.Mutex
 	closed  bool

@@ -2,15 +2,13 @@ package s3store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"seedbed/internal/objectstore"
-	"seedbed/magnet/metainfo"
-	"seedbed/swarm/storage"
 )
 
 const (
@@ -20,17 +18,27 @@ const (
 	partsAtOnce = 4
 	// partSize is the minimum size of the parts of other files in bytes.
 	partSize = 16 << 20
-	// orphanAge is after which time an upload is taken for given up.
-	orphanAge = 24 * time.Hour
 	// contentType is that of files whose content is not known.
 	contentType = "application/octet-stream"
 )
 
+// An upload is what is known of one file's object while attempts to write it are repeated.
+type upload struct {
+	id       string             // of the upload in parts
+	parts    []objectstore.Part // those that were written, and those of an earlier run
+	etag     string             // of the object that is there
+	compared int64              // how many of its bytes are as they should be
+}
+
+// errAborted is the error of an attempt whose upload the store has given up, as a rule of the bucket may say.
+var errAborted = errors.New("the store has given up the upload of an object")
+
 // upload writes the object of a file. While the store does not work, it tries again.
 func (w *Writer) upload(file int) error {
+	var u upload
 	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
-		err := w.attempt(file)
-		if objectstore.KindOf(err) != objectstore.Unavailable {
+		err := w.attempt(file, &u)
+		if objectstore.KindOf(err) != objectstore.Unavailable && !errors.Is(err, errAborted) {
 			if err == nil {
 				w.back()
 				err = w.log.finished(file)
@@ -63,7 +71,7 @@ func (w *Writer) back() {
 }
 
 // attempt writes the object of a file, unless it is there.
-func (w *Writer) attempt(file int) error {
+func (w *Writer) attempt(file int, u *upload) error {
 	at, err := w.remote.where(w.ctx)
 	if err != nil {
 		return err
@@ -77,10 +85,7 @@ func (w *Writer) attempt(file int) error {
 		if err != nil {
 			return err
 		}
-		if err = w.compare(at, o, f); err == nil {
-			w.abortOwn(at, name, file)
-		}
-		return err
+		return w.take(at, o, file, u)
 	}
 	data := localFile{w.o.Local, f.Offset}
 	if f.Length <= wholeSize {
@@ -93,124 +98,70 @@ func (w *Writer) attempt(file int) error {
 			return err
 		})
 	} else {
-		err = w.multipart(at, name, file, data, f.Length)
+		err = w.multipart(at, name, file, data, f.Length, u)
 	}
 	if objectstore.KindOf(err) == objectstore.Changed { // another node was faster, or the answer of an earlier attempt was lost
 		var o objectstore.Object
 		if o, err = at.store.Stat(w.ctx, name); err == nil {
-			if err = w.compare(at, o, f); err == nil {
-				w.abortOwn(at, name, file)
-			}
+			err = w.take(at, o, file, u)
 		}
 	}
 	return err
 }
 
-// compare returns an error if an object has not the content of a file. It reads the object: there are too many kinds of ETags.
-func (w *Writer) compare(at place, o objectstore.Object, f *metainfo.File) error {
-	other := &OccupiedError{at.store.Location().Name(o.Name)}
-	if o.Size != f.Length {
-		return other
-	}
-	if o.Size == 0 {
-		return nil
-	}
-	body, _, err := at.store.Read(w.ctx, o, 0, o.Size, &w.remote.Usage)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	data := localFile{w.o.Local, f.Offset}
-	theirs, ours := make([]byte, bufferSize), make([]byte, bufferSize)
-	for off := int64(0); off < o.Size; {
-		n := min(bufferSize, o.Size-off)
-		if _, err := io.ReadFull(body, theirs[:n]); err != nil {
-			return err
-		}
-		if _, err := data.ReadAt(ours[:n], off); err != nil {
-			return err
-		}
-		if !slices.Equal(ours[:n], theirs[:n]) {
-			return other
-		}
-		off += n
-	}
-	return nil
-}
-
-// OccupiedError is returned by Finish for a file whose object is there with other content. It is not overwritten.
-type OccupiedError struct{ Name string }
-
-func (e *OccupiedError) Error() string { return e.Name + " is there already, with other content" }
-
-// Hint returns what a user can do about the error.
-func (e *OccupiedError) Hint() string { return "remove the object, or use another prefix" }
-
-// localFile reads a file of a torrent.
-type localFile struct {
-	s      *storage.Storage
-	offset int64 // in the torrent
-}
-
-// ReadAt implements io.ReaderAt for ranges within the file.
-func (f localFile) ReadAt(b []byte, off int64) (int, error) {
-	if err := f.s.ReadAt(b, f.offset+off); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-// multipart writes an object in parts. It goes on with the parts that an earlier run has written.
-func (w *Writer) multipart(at place, name string, file int, data io.ReaderAt, size int64) error {
-	u, parts, err := w.begin(at, name, file)
+// multipart writes an object in parts. It goes on with the parts that an earlier attempt or run has written.
+func (w *Writer) multipart(at place, name string, file int, data io.ReaderAt, size int64, u *upload) error {
+	open, listed, err := w.begin(at, name, file)
 	if err != nil {
 		return err
 	}
 	per := partSizeFor(size)
 	n := int((size + per - 1) / per)
-	list := make([]objectstore.Part, n)
-	for _, p := range parts {
-		if p.Number <= n {
-			list[p.Number-1] = p
+	if u.id != open.ID {
+		u.id, u.parts = open.ID, make([]objectstore.Part, n)
+	}
+	has := make([]objectstore.Part, n)
+	for _, p := range listed {
+		if p.Number >= 1 && p.Number <= n {
+			has[p.Number-1] = p
 		}
 	}
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
-	var next sync.Mutex
-	number := 0
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(n, partsAtOnce) {
 		wg.Go(func() {
-			for ctx.Err() == nil {
-				next.Lock()
-				i := number
-				number++
-				next.Unlock()
-				if i >= n {
-					return
-				}
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				off := int64(i) * per
-				if err := writePart(ctx, u, i+1, io.NewSectionReader(data, off, min(per, size-off)), &list[i]); err != nil {
+				if err := writePart(ctx, open, i+1, io.NewSectionReader(data, off, min(per, size-off)), has[i], &u.parts[i]); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if err := context.Cause(ctx); err != nil {
+	err = context.Cause(ctx)
+	if err == nil {
+		err = ifAbsent(func(c objectstore.Condition) error {
+			_, err := open.Complete(w.ctx, u.parts, c)
+			return err
+		})
+	}
+	if objectstore.KindOf(err) != objectstore.NotFound {
 		return err
 	}
-	return ifAbsent(func(c objectstore.Condition) error {
-		_, err := u.Complete(w.ctx, list, c)
+	if err := w.log.forget(file); err != nil {
 		return err
-	})
+	}
+	return fmt.Errorf("%w: %w", errAborted, err)
 }
 
-// ifAbsent writes an object on the condition that there is none. A store that refuses conditions is asked without: Stat has not
-// found the object.
+// ifAbsent writes an object on the condition that there is none. A store that does not know conditions is asked without: Stat
+// has not found the object.
 func ifAbsent(write func(objectstore.Condition) error) error {
 	err := write(objectstore.Condition{Absent: true})
-	if objectstore.KindOf(err) == objectstore.Unsupported {
+	if objectstore.LacksConditions(err) {
 		err = write(objectstore.Condition{})
 	}
 	return err
@@ -223,17 +174,25 @@ func (w *Writer) abortOwn(at place, name string, file int) {
 	}
 }
 
-// writePart writes a part unless the store has it: has is what the store said.
-func writePart(ctx context.Context, u *objectstore.Upload, number int, data *io.SectionReader, has *objectstore.Part) error {
+// writePart writes a part unless the store has it: has is the part that the store lists, and known the one that was written. A
+// store that encrypts has ETags that cannot be compared with the data, so after a restart such parts are written again.
+func writePart(ctx context.Context, u *objectstore.Upload, number int, data *io.SectionReader, has objectstore.Part, known *objectstore.Part) error {
 	if has.Size == data.Size() {
+		if has.ETag != "" && has.ETag == known.ETag {
+			return nil
+		}
 		sum, err := objectstore.MD5(data, data.Size())
-		if err != nil || sum == has.MD5 {
+		if err != nil {
 			return err
+		}
+		if has.HasMD5(sum) {
+			*known = has
+			return nil
 		}
 	}
 	p, err := u.Write(ctx, number, data, data.Size())
 	if err == nil {
-		*has = p
+		*known = p
 	}
 	return err
 }
@@ -259,47 +218,4 @@ func (w *Writer) begin(at place, name string, file int) (*objectstore.Upload, []
 		return nil, nil, err
 	}
 	return u, nil, w.log.began(file, u.ID)
-}
-
-// abortOrphans aborts uploads of this torrent's objects that nobody will complete: those of other nodes that ended long ago.
-func (w *Writer) abortOrphans() {
-	at, err := w.remote.where(w.ctx)
-	if err != nil {
-		return
-	}
-	names := map[string]bool{}
-	for i := range w.o.Info.Files {
-		names[at.objectOf(w.o.Info, i)] = true
-	}
-	prefix := at.object(w.o.Info.Name + "/")
-	if !w.o.Info.IsMulti() {
-		prefix = w.o.Info.Name
-	}
-	for u, err := range at.store.Uploads(w.ctx, prefix) {
-		if err != nil {
-			return
-		}
-		if names[u.Name] && time.Since(u.Began) > orphanAge && !w.log.isOpen(u.ID) {
-			_ = u.Abort(w.ctx)
-		}
-	}
-}
-
-// Abandon aborts the uploads of a Writer that is closed and will not be opened again. dir is its WriterOptions.Dir.
-func Abandon(ctx context.Context, store *objectstore.Store, info *metainfo.Info, dir string) error {
-	log, err := openUploadLog(dir)
-	if err != nil {
-		return err
-	}
-	defer log.close()
-	at, err := locate(ctx, store, info)
-	for file, id := range log.open {
-		if err == nil && file < len(info.Files) {
-			err = at.store.Resume(at.objectOf(info, file), id).Abort(ctx)
-		}
-	}
-	if objectstore.KindOf(err) == objectstore.NotFound {
-		return nil
-	}
-	return err
 }

@@ -67,9 +67,16 @@ func (l *uploadLog) write(what string, file int, id string) error {
 	return err
 }
 
-func (l *uploadLog) began(file int, id string) error { return l.write("open", file, id) }
-func (l *uploadLog) finished(file int) error         { return l.write("done", file, "") }
-func (l *uploadLog) forget(file int) error           { return l.write("lost", file, "") }
+// began records an upload, on the disk: without its id, nobody would abort it after a power cut.
+func (l *uploadLog) began(file int, id string) error {
+	if err := l.write("open", file, id); err != nil {
+		return err
+	}
+	return l.file.Sync()
+}
+
+func (l *uploadLog) finished(file int) error { return l.write("done", file, "") }
+func (l *uploadLog) forget(file int) error   { return l.write("lost", file, "") }
 
 func (l *uploadLog) isDone(file int) bool {
 	l.mu.Lock()

@@ -40,15 +40,16 @@ type Writer struct {
 	isInBucket bool // there is no local data any more
 
 	mu       sync.Mutex
-	verified bitset.Set    // pieces
-	left     []int32       // pieces of each file that are not verified
-	done     bitset.Set    // files that the store has, and those that are no objects
-	queue    []int         // files to be uploaded
-	queued   bitset.Set    // files in queue, and those that are being uploaded
-	running  int           // files that are being uploaded
-	err      error         // why uploading has ended
-	isAway   bool          // the store does not work, which was reported
-	changed  chan struct{} // closed at the next change of the above
+	verified bitset.Set     // pieces
+	left     []int32        // pieces of each file that are not verified
+	done     bitset.Set     // files that the store has, and those that are no objects
+	queue    []int          // files to be uploaded
+	queued   bitset.Set     // files in queue, and those that are being uploaded
+	running  int            // files that are being uploaded
+	occupied map[int]string // by file: the ETag of the object with other content that is there
+	err      error          // why uploading has ended
+	isAway   bool           // the store does not work, which was reported
+	changed  chan struct{}  // closed at the next change of the above
 }
 
 // uploadsOfOne is how many files of a torrent are uploaded at a time.
@@ -60,7 +61,7 @@ func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{o: o, remote: remote, changed: make(chan struct{}), done: bitset.New(len(o.Info.Files)), queued: bitset.New(len(o.Info.Files))}
+	w := &Writer{o: o, remote: remote, changed: make(chan struct{}), occupied: map[int]string{}, done: bitset.New(len(o.Info.Files)), queued: bitset.New(len(o.Info.Files))}
 	if w.log, err = openUploadLog(o.Dir); err != nil {
 		remote.stop()
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -346,11 +347,19 @@ func TestOrphansAreAborted(t *testing.T) {
 		}
 		begin("film/000")
 		begin("film/other")
-		time.Sleep(25 * time.Hour)
+		slow, err := store.Begin(t.Context(), "film/001", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Hour)
+		if _, err := slow.Write(t.Context(), 1, bytes.NewReader(make([]byte, 10)), 10); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Hour)
 		begin("film/001") // of another node, perhaps
 		w.open()
 		synctest.Wait()
-		if got := fmt.Sprint(uploads()); got != "[film/001 film/other]" {
+		if got := fmt.Sprint(uploads()); got != "[film/001 film/001 film/other]" {
 			t.Errorf("%s", got)
 		}
 		w.server.SetFault(func(r *http.Request) s3test.Fault {
@@ -363,14 +372,123 @@ func TestOrphansAreAborted(t *testing.T) {
 		synctest.Wait()
 		w.close()
 		w.server.SetFault(nil)
-		if n := len(uploads()); n != 3 {
+		if n := len(uploads()); n != 4 {
 			t.Errorf("%d uploads: the lab is wrong", n)
 		}
 		if err := Abandon(t.Context(), store, w.info, w.stage); err != nil {
 			t.Error(err)
 		}
-		if got := fmt.Sprint(uploads()); got != "[film/001 film/other]" {
+		if got := fmt.Sprint(uploads()); got != "[film/001 film/001 film/other]" {
 			t.Errorf("after Abandon: %s", got)
+		}
+	})
+}
+
+// The ETags of a store that encrypts are not the MD5 of the data. Parts that are there are not written again, although requests
+// fail meanwhile.
+func TestUploadsToAStoreThatEncrypts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 5, 52<<20)
+		w.open()
+		defer w.close()
+		var mu sync.Mutex
+		parts := 0
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.URL.Query().Has("partNumber") {
+				if parts++; parts == 3 {
+					return s3test.Fault{Status: 503}
+				}
+			}
+			return s3test.Fault{Encrypted: true}
+		})
+		w.download(w.all()...)
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.checkStore()
+		if parts != 4+1 {
+			t.Errorf("%d parts were written, 1 of them in vain", parts)
+		}
+	})
+}
+
+// An upload that the store has given up begins anew.
+func TestAnUploadThatIsAborted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 5, 52<<20)
+		w.open()
+		defer w.close()
+		var once sync.Once
+		store := w.server.Open("data")
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			if r.URL.Query().Get("partNumber") == "4" {
+				once.Do(func() {
+					for u := range store.Uploads(t.Context(), "") {
+						if err := u.Abort(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			return s3test.Fault{}
+		})
+		w.download(w.all()...)
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.checkStore()
+	})
+}
+
+// An object that is there is compared by its ETag, if that is known to say what is in it. Otherwise it is read, once, and a
+// connection that ends costs only the rest.
+func TestAnObjectIsComparedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 300_000, 20<<20)
+		names := slices.Sorted(maps.Keys(w.objects))
+		w.server.Put(names[0], w.objects[names[0]])
+		other := bytes.Clone(w.objects[names[1]])
+		other[len(other)-1] ^= 1
+		w.server.Put(names[1], other)
+		w.open()
+		defer w.close()
+		var mu sync.Mutex
+		cut := 0
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.Header.Get("Range") != "" {
+				if cut++; cut == 1 {
+					return s3test.Fault{CutAfter: 15 << 20}
+				}
+			}
+			return s3test.Fault{}
+		})
+		w.download(w.all()...)
+		for range 3 {
+			var e *OccupiedError
+			if err := w.Finish(); !errors.As(err, &e) {
+				t.Fatal(err)
+			}
+			if _, err := w.Recheck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read := w.Remote().Usage.Read.Load(); read < 20<<20 || read > 20<<20+2*bufferSize || cut != 2 {
+			t.Errorf("%d bytes were read in %d requests", read, cut)
+		}
+		w.server.Put(names[1], w.objects[names[1]])
+		if _, err := w.Recheck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.checkStore()
+		if w.Remote().Usage.Read.Load() > 20<<20+2*bufferSize {
+			t.Error("an object with the right ETag was read")
 		}
 	})
 }

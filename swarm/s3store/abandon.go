@@ -1,0 +1,83 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+)
+
+// orphanAge is after which time without a new part an upload is taken for given up. It is judged by our clock, which is right: a
+// store refuses signed requests of clocks that are wrong by more than 15 minutes.
+const orphanAge = 24 * time.Hour
+
+// abortOrphans aborts uploads of this torrent's objects that nobody will complete: those of other nodes that ended long ago.
+func (w *Writer) abortOrphans() {
+	at, err := w.remote.where(w.ctx)
+	if err != nil {
+		return
+	}
+	names := map[string]bool{}
+	for i := range w.o.Info.Files {
+		names[at.objectOf(w.o.Info, i)] = true
+	}
+	prefix := at.object(w.o.Info.Name + "/")
+	if !w.o.Info.IsMulti() {
+		prefix = w.o.Info.Name
+	}
+	for u, err := range at.store.Uploads(w.ctx, prefix) {
+		if err != nil {
+			return
+		}
+		if names[u.Name] && time.Since(u.Began) > orphanAge && !w.log.isOpen(u.ID) && !hasNewParts(w.ctx, u.Upload) {
+			_ = u.Abort(w.ctx)
+		}
+	}
+}
+
+// hasNewParts reports whether somebody may be writing the parts of an upload. A large object takes days on a slow line.
+func hasNewParts(ctx context.Context, u *objectstore.Upload) bool {
+	parts, err := u.Parts(ctx)
+	if err != nil {
+		return true
+	}
+	for _, p := range parts {
+		if time.Since(p.Modified) <= orphanAge {
+			return true
+		}
+	}
+	return false
+}
+
+// Abandon aborts the uploads of a Writer that is closed and will not be opened again. dir is its WriterOptions.Dir.
+func Abandon(ctx context.Context, store *objectstore.Store, info *metainfo.Info, dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	log, err := openUploadLog(dir)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	if len(log.open) == 0 {
+		return nil
+	}
+	at, err := locate(ctx, store, info)
+	if err != nil {
+		return err
+	}
+	for file, id := range log.open {
+		if file < 0 || file >= len(info.Files) {
+			continue
+		}
+		e := at.store.Resume(at.objectOf(info, file), id).Abort(ctx)
+		if objectstore.KindOf(e) != objectstore.NotFound {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}

@@ -1,0 +1,128 @@
+package s3store
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
+)
+
+// OccupiedError is returned by Finish for a file whose object is there with other content. It is not overwritten.
+type OccupiedError struct{ Name string }
+
+func (e *OccupiedError) Error() string { return e.Name + " is there already, with other content" }
+
+// Hint returns what a user can do about the error.
+func (e *OccupiedError) Hint() string { return "remove the object, or use another prefix" }
+
+// localFile reads a file of a torrent.
+type localFile struct {
+	s      *storage.Storage
+	offset int64 // in the torrent
+}
+
+// ReadAt implements io.ReaderAt for ranges within the file.
+func (f localFile) ReadAt(b []byte, off int64) (int, error) {
+	if err := f.s.ReadAt(b, f.offset+off); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// take takes the object that is there for that of a file, and aborts our own upload. An object with other content is an
+// *OccupiedError; it is not read again until it has another ETag.
+func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error {
+	other := &OccupiedError{at.store.Location().Name(o.Name)}
+	w.mu.Lock()
+	known, found := w.occupied[file]
+	w.mu.Unlock()
+	if found && known == o.ETag && o.ETag != "" {
+		return other
+	}
+	same, err := w.isSame(at, o, &w.o.Info.Files[file], u)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	if same {
+		delete(w.occupied, file)
+	} else {
+		w.occupied[file] = o.ETag
+	}
+	w.mu.Unlock()
+	if !same {
+		return other
+	}
+	w.abortOwn(at, o.Name, file)
+	return nil
+}
+
+// isSame reports whether an object has the content of a file. It is read only if its ETag does not tell.
+func (w *Writer) isSame(at place, o objectstore.Object, f *metainfo.File, u *upload) (bool, error) {
+	if o.Size != f.Length || o.Size == 0 {
+		return o.Size == f.Length, nil
+	}
+	data := localFile{w.o.Local, f.Offset}
+	if tag, err := likelyETag(data, o); err != nil || strings.EqualFold(tag, o.ETag) {
+		return err == nil, err
+	}
+	if u.etag != o.ETag || o.ETag == "" {
+		u.etag, u.compared = o.ETag, 0
+	}
+	body, _, err := at.store.Read(w.ctx, o, u.compared, o.Size-u.compared, &w.remote.Usage)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	theirs, ours := make([]byte, bufferSize), make([]byte, bufferSize)
+	for u.compared < o.Size {
+		n := min(bufferSize, o.Size-u.compared)
+		got, err := io.ReadFull(body, theirs[:n])
+		w.remote.compared.Add(int64(got))
+		if err != nil {
+			return false, err
+		}
+		if _, err := data.ReadAt(ours[:n], u.compared); err != nil {
+			return false, err
+		}
+		if !slices.Equal(ours[:n], theirs[:n]) {
+			return false, nil
+		}
+		u.compared += n
+	}
+	return true, nil
+}
+
+// likelyETag returns the ETag that most stores give an object with this data: its MD5, or the MD5 of the MD5s of its parts and
+// their number, if the object has as many parts as we write. It is "" if the object's ETag has another form.
+func likelyETag(data io.ReaderAt, o objectstore.Object) (string, error) {
+	sum, parts, isMultipart := strings.Cut(o.ETag, "-")
+	if len(sum) != 2*md5.Size {
+		return "", nil
+	}
+	if !isMultipart {
+		sum, err := objectstore.MD5(data, o.Size)
+		return hex.EncodeToString(sum[:]), err
+	}
+	per := partSizeFor(o.Size)
+	n := (o.Size + per - 1) / per
+	if parts != fmt.Sprint(n) {
+		return "", nil
+	}
+	all := md5.New()
+	for off := int64(0); off < o.Size; off += per {
+		size := min(per, o.Size-off)
+		sum, err := objectstore.MD5(io.NewSectionReader(data, off, size), size)
+		if err != nil {
+			return "", err
+		}
+		all.Write(sum[:])
+	}
+	return fmt.Sprintf("%x-%d", all.Sum(nil), n), nil
+}
