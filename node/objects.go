@@ -79,6 +79,10 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 	if err := t.node.checkStore(&r.spec); err != nil {
 		return swarm.Content{}, err
 	}
+	var reserved *s3store.ReservedError
+	if err := s3store.CheckNames(info); r.spec.Upload && errors.As(err, &reserved) { // before anything is made
+		return swarm.Content{}, NewFault(FaultUsage, reserved, reserved.Hint())
+	}
 	if _, err := os.Stat(t.stagingDir()); err == nil && r.spec.Upload { // the store may be away
 		return r.openWriter(ctx, info, progress)
 	}

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// OwnFolder is the folder below a prefix that seedbed has for itself. No torrent writes there.
+const OwnFolder = ".seedbed"
+
 // A Location is a place in a bucket of an object store: the objects whose names begin with the prefix.
 type Location struct {
 	Bucket string

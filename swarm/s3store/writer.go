@@ -57,6 +57,9 @@ const uploadsOfOne = 8
 
 // OpenWriter opens a torrent that is to be downloaded into a store. ctx ends when the torrent stops: Finish then returns.
 func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
+	if err := CheckNames(o.Info); err != nil {
+		return nil, err
+	}
 	remote, err := newStorage(o.Options)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,57 @@
+package s3store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/create"
+)
+
+// A torrent from a stranger cannot write into the catalogue: by its name, by a path in a folder that the location itself may be,
+// or by a path in a whole bucket.
+func TestNoTorrentWritesIntoOurFolder(t *testing.T) {
+	for _, c := range []struct {
+		name, path string // no path is a single file
+		refused    bool
+	}{
+		{".seedbed", "torrents/x.torrent", true},
+		{".seedbed", "", true},
+		{"films", ".seedbed/torrents/x.torrent", true},
+		{"bucket", ".seedbed/torrents/x.torrent", true},
+		{"films", "a/.seedbed", true},
+		{"films", "seedbed/.seedbeds/x.torrent", false},
+	} {
+		info := reservedInfo(t, c.name, c.path)
+		var e *ReservedError
+		if got := errors.As(CheckNames(info), &e); got != c.refused {
+			t.Errorf("%s %s: refused %v", c.name, c.path, got)
+		}
+		if !c.refused {
+			continue
+		}
+		if _, err := OpenWriter(t.Context(), WriterOptions{Options: Options{Info: info}, Dir: t.TempDir()}); !errors.As(err, &e) {
+			t.Errorf("%s %s: %v", c.name, c.path, err)
+		}
+	}
+}
+
+// reservedInfo makes a torrent of one file, or of a folder with one.
+func reservedInfo(t *testing.T, name, path string) *metainfo.Info {
+	t.Helper()
+	src := t.TempDir()
+	file := filepath.Join(src, name, filepath.FromSlash(path))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	made, err := create.Make(t.Context(), filepath.Join(src, name), create.Options{Format: metainfo.V1, PieceLength: 16 << 10, Rules: create.Rules{Hidden: create.Keep}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.Info
+}
