@@ -3,8 +3,10 @@ package s3store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/objectstore"
@@ -16,9 +18,10 @@ type WriterOptions struct {
 	Options
 	// Local has the pieces until the store has all files. The Writer closes it.
 	Local *storage.Storage
-	// Dir is the folder that has Local and its record. It is the Writer's own, and is removed when the store has all files.
+	// Dir is the folder that has Local and its record. It is the Writer's own. When the store has all files, it is renamed to
+	// end with DoneSuffix, and removed.
 	Dir string
-	// Warn is called once in every outage of the store, and for an error that ends uploading. It may be nil.
+	// Warn is called once in every outage of the store, for an error that ends uploading, and if Dir cannot be removed. It may be nil.
 	Warn func(error)
 }
 
@@ -35,9 +38,9 @@ type Writer struct {
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 
-	// places is held for reading while the local data is used, and for writing while it is removed.
+	// places is held for reading while the local data is used, and for writing while isInBucket changes.
 	places     sync.RWMutex
-	isInBucket bool // there is no local data any more
+	isInBucket atomic.Bool // the local data is not used any more
 
 	mu       sync.Mutex
 	verified bitset.Set     // pieces
@@ -145,7 +148,7 @@ func (w *Writer) signal() {
 func (w *Writer) MarkVerified(p int) {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if w.isInBucket {
+	if w.isInBucket.Load() {
 		return
 	}
 	w.o.Local.MarkVerified(p)
@@ -162,7 +165,7 @@ func (w *Writer) MarkVerified(p int) {
 
 // Finish returns when the store has all files. The local data is then removed.
 func (w *Writer) Finish() error {
-	if w.isDone() {
+	if w.isInBucket.Load() {
 		return nil
 	}
 	if err := w.o.Local.Finish(); err != nil {
@@ -206,48 +209,80 @@ func (w *Writer) await() error {
 	}
 }
 
-// settle looks whether the store has everything as it was uploaded, and then removes the local data.
+// settle looks whether the store has everything as it was uploaded, and then removes the local data. Files that share a piece with
+// one that is not there are looked at again too.
 func (w *Writer) settle() error {
 	if err := w.remote.survey(w.ctx); err != nil {
 		return err
 	}
 	have := w.remote.Have()
+	var lost error
+	isSure := false // lost names the object that is not there, and not one that shares a piece with it
 	for i := range w.o.Info.Files {
-		first, end := w.o.Info.PiecesOf(i)
-		for p := first; p < end; p++ {
-			if have.Has(p) {
-				continue
-			}
-			w.mu.Lock()
-			w.done.Remove(i)
-			w.mu.Unlock()
-			if err := w.log.forget(i); err != nil {
-				return err
-			}
-			return w.remote.changed(int64(p)*w.o.Info.PieceLength, 1)
+		f := &w.o.Info.Files[i]
+		p, end := w.o.Info.PiecesOf(i)
+		for p < end && have.Has(p) {
+			p++
+		}
+		if p == end || !f.IsRegular() {
+			continue
+		}
+		w.mu.Lock()
+		w.done.Remove(i)
+		w.mu.Unlock()
+		if err := w.log.forget(i); err != nil {
+			return err
+		}
+		if lacks := w.remote.forget(i); lost == nil || lacks && !isSure {
+			lost, isSure = w.remote.changed(max(f.Offset, int64(p)*w.o.Info.PieceLength), 1), lacks
 		}
 	}
+	if lost != nil {
+		return lost
+	}
 	w.places.Lock()
-	defer w.places.Unlock()
-	w.isInBucket = true
+	w.isInBucket.Store(true)
+	w.places.Unlock()
 	w.back()
-	return errors.Join(w.o.Local.Close(), w.log.close(), os.RemoveAll(w.o.Dir))
+	return errors.Join(w.o.Local.Close(), w.log.close(), w.discard())
 }
 
-func (w *Writer) isDone() bool {
-	w.places.RLock()
-	defer w.places.RUnlock()
-	return w.isInBucket
+// forget makes the next survey take the object of a file for another one, whose pieces may be right: it is compared with the
+// local data before. It reports whether there was no object of the right size.
+func (s *Storage) forget(file int) (lacked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lacked = s.marks[file] == 0
+	s.marks[file] = 0
+	return lacked
+}
+
+// DoneSuffix ends the name of a WriterOptions.Dir that is being removed because the store has everything.
+const DoneSuffix = ".done"
+
+// discard removes the local data. It is renamed first: what a kill leaves would be taken for a download that has just begun.
+func (w *Writer) discard() error {
+	gone := w.o.Dir + DoneSuffix
+	if err := os.RemoveAll(gone); err != nil {
+		return err
+	}
+	if err := os.Rename(w.o.Dir, gone); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(gone); err != nil && w.o.Warn != nil {
+		w.o.Warn(fmt.Errorf("the store has everything, but the local copy stays until the next start: %w", err))
+	}
+	return nil
 }
 
 // Complete reports whether the store has all files.
-func (w *Writer) Complete() (bool, error) { return w.isDone(), nil }
+func (w *Writer) Complete() (bool, error) { return w.isInBucket.Load(), nil }
 
 // Recheck makes the local data usable again, and begins to upload again.
 func (w *Writer) Recheck(ctx context.Context) (bitset.Set, error) {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if w.isInBucket {
+	if w.isInBucket.Load() {
 		return w.remote.Recheck(ctx)
 	}
 	have, err := w.o.Local.Recheck(ctx)
@@ -270,14 +305,14 @@ func (w *Writer) Recheck(ctx context.Context) (bitset.Set, error) {
 
 // Fetch implements swarm.Remote.
 func (w *Writer) Fetch(off, n int64, ready func(error), wanted func() bool) bool {
-	return !w.isDone() || w.remote.Fetch(off, n, ready, wanted)
+	return !w.isInBucket.Load() || w.remote.Fetch(off, n, ready, wanted)
 }
 
 // ReadAt reads a range that Fetch has reported to be there.
 func (w *Writer) ReadAt(b []byte, off int64) error {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if w.isInBucket {
+	if w.isInBucket.Load() {
 		return w.remote.ReadAt(b, off)
 	}
 	return w.o.Local.ReadAt(b, off)
@@ -287,7 +322,7 @@ func (w *Writer) ReadAt(b []byte, off int64) error {
 func (w *Writer) WriteAt(b []byte, off int64) error {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if w.isInBucket {
+	if w.isInBucket.Load() {
 		return w.remote.WriteAt(b, off)
 	}
 	return w.o.Local.WriteAt(b, off)
@@ -297,7 +332,7 @@ func (w *Writer) WriteAt(b []byte, off int64) error {
 func (w *Writer) MarkChunk(p int, begin uint32, b []byte) {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if !w.isInBucket {
+	if !w.isInBucket.Load() {
 		w.o.Local.MarkChunk(p, begin, b)
 	}
 }
@@ -306,7 +341,7 @@ func (w *Writer) MarkChunk(p int, begin uint32, b []byte) {
 func (w *Writer) Flush() error {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if w.isInBucket {
+	if w.isInBucket.Load() {
 		return nil
 	}
 	return w.o.Local.Flush()
@@ -320,7 +355,7 @@ func (w *Writer) Close() error {
 	w.stop()
 	w.tasks.Wait()
 	err := w.remote.Close()
-	if !w.isDone() {
+	if !w.isInBucket.Load() {
 		err = errors.Join(err, w.o.Local.Close(), w.log.close())
 	}
 	return err

@@ -516,3 +516,29 @@ func TestTheSizeOfParts(t *testing.T) {
 		}
 	}
 }
+
+// An object that vanishes before everything is uploaded is written again, and is the one that is blamed, although it shares a piece
+// with another file.
+func TestAnObjectVanishesBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 300_000, 1_000_000, 300_000)
+		w.open()
+		defer w.close()
+		w.download(w.all()...)
+		synctest.Wait()
+		w.server.Remove("data/film/001")
+		if err := w.Finish(); err == nil || !strings.Contains(err.Error(), "film/001") {
+			t.Errorf("%v", err)
+		}
+		if _, err := w.Recheck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.checkStore()
+		if left, err := filepath.Glob(w.stage + "*"); len(left) > 0 || err != nil {
+			t.Errorf("%v is left", left)
+		}
+	})
+}
