@@ -91,7 +91,7 @@ func (t *Torrent) retry(park bool) {
 // when the session is restored. Its files are checked when it wakes.
 func (t *Torrent) canStayParked() bool {
 	m := t.summary.Load()
-	return t.node.population.Load() > parkBeyond && m != nil && m.isComplete() && !t.isRead()
+	return t.node.population.Load() > parkBeyond && m != nil && m.isComplete() && !t.isRead() && !(t.spec().Upload && t.node.isStaged(t.hash))
 }
 
 // takeHealed reports whether the torrent is to be parked instead of started, once.

@@ -83,11 +83,11 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 	if err := s3store.CheckNames(info); r.spec.Upload && errors.As(err, &reserved) { // before anything is made
 		return swarm.Content{}, NewFault(FaultUsage, reserved, reserved.Hint())
 	}
-	if _, err := os.Stat(t.stagingDir()); err == nil && r.spec.Upload { // the store may be away
+	if r.spec.Upload && t.node.isStaged(t.hash) { // the store may be away
 		return r.openWriter(ctx, info, progress)
 	}
 	m := t.summary.Load()
-	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete() && !r.spec.Upload) // a torrent that wakes does not wait for the store
+	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete()) // a torrent that wakes does not wait for the store
 	if objectstore.KindOf(err) == objectstore.Unavailable {
 		err = &Fault{Kind: FaultNetwork, Err: err, hint: "it is asked again"}
 	}
@@ -119,7 +119,7 @@ func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func
 	if t.endFetch() {
 		return swarm.Content{}, errEnded
 	}
-	staging := t.stagingDir()
+	staging := n.stagingDir(t.hash)
 	data := filepath.Join(staging, "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return swarm.Content{}, err
@@ -138,21 +138,6 @@ func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func
 	}
 	r.objects.Store(w.Remote())
 	return swarm.Content{Storage: w, Have: have, Wanted: info.Wanted(nil), Stored: stored}, nil
-}
-
-// stagingDir returns the folder of what was downloaded and is not in the store yet. It is on the disk of the cache.
-func (t *Torrent) stagingDir() string {
-	return filepath.Join(t.node.cfg.Objects.Shared.Cache.Dir(), "staging", t.hash.String())
-}
-
-// removeStaging deletes what is not in the store yet.
-func (t *Torrent) removeStaging() error {
-	if t.node.cfg.Objects == nil {
-		return nil // another process may have the folder
-	}
-	dir := t.stagingDir()
-	t.node.handles.Forget(dir)
-	return os.RemoveAll(dir)
 }
 
 // openStore opens the objects of a torrent. isKnown is as in s3store.Options.

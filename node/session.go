@@ -40,6 +40,9 @@ func (n *Node) Restore(ctx context.Context) error {
 		return ErrNoSession
 	}
 	found, errs := n.readRecords(ctx)
+	if j, err := n.state.records(); err == nil {
+		n.sweepStaging(j.Keys())
+	}
 	n.records.add() // after a kill, some may not be synced
 	errs = append(errs, n.state.sweepRemoved())
 	slices.SortFunc(found, func(a, b restored) int { return int(min(max(a.entry.place-b.entry.place, -1), 1)) })
@@ -72,13 +75,14 @@ func (n *Node) Restore(ctx context.Context) error {
 
 // restored is what is saved of a torrent of the session.
 type restored struct {
-	hash    id.ID
-	entry   *sessionEntry
-	spec    *Spec
-	summary *summary
-	private bool
-	tally   tally
-	isLost  bool // its files are in a store that this node does not have
+	hash     id.ID
+	entry    *sessionEntry
+	spec     *Spec
+	summary  *summary
+	private  bool
+	tally    tally
+	isLost   bool // its files are in a store that this node does not have
+	isStaged bool // what it has downloaded is not in the store yet
 }
 
 func (f *restored) hashes() []id.ID {
@@ -92,11 +96,11 @@ func (f *restored) hashes() []id.ID {
 }
 
 // isParked reports whether the torrent can be restored as parked: the session is large, and
-// the torrent was complete when it last stopped or was parked. Its files are checked when
+// the torrent was complete when it last stopped or was parked, and is not being uploaded. Its files are checked when
 // it wakes.
 func (f *restored) isParked(sessionSize int) bool {
 	m := f.summary
-	return sessionSize > parkBeyond && m != nil && m.isComplete() && !f.isLost && f.entry.intent() == lifecycle.Intent{} && len(f.spec.naming().Pending) == 0
+	return sessionSize > parkBeyond && m != nil && m.isComplete() && !f.isLost && !f.isStaged && f.entry.intent() == lifecycle.Intent{} && len(f.spec.naming().Pending) == 0
 }
 
 // readRecords reads the records of all torrents in parallel. Folders of torrents without a record are
@@ -157,6 +161,7 @@ func (n *Node) readRestored(j *journal.Journal, hash id.ID) (f restored, err err
 	f.hash, f.spec = hash, n.specs.share(&spec)
 	f.entry, f.private = keep, r.Summary != nil && r.Summary.Private
 	f.isLost = n.checkStore(&spec) != nil
+	f.isStaged = spec.Upload && n.isStaged(hash)
 	f.tally = r.tally
 	if later := st.loadTally(); later.Downloading+later.Seeding > r.Downloading+r.Seeding { // the process was killed
 		f.tally = later

@@ -269,11 +269,12 @@ func (t *Torrent) removeAll() {
 	// If this fails, as on a full disk, the removal goes on: it may be what makes space. After a kill the torrent
 	// lacks the data that was deleted.
 	unsaved := t.saveSynced()
-	if spec, info := t.load(); err == nil && info != nil {
-		err = asFault(t.removeFiles(&spec, info, moveTo, deleteData))
+	now, info := t.load()
+	if err == nil && info != nil {
+		err = asFault(t.removeFiles(&now, info, moveTo, deleteData))
 	}
 	if spec.Upload {
-		err = errors.Join(err, t.removeStaging())
+		err = errors.Join(err, t.removeStaging(info))
 	}
 	t.stopAllAnnouncing()
 	if !errors.Is(err, ErrLocked) {
