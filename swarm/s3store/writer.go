@@ -252,8 +252,8 @@ func (w *Writer) settle() error {
 func (s *Storage) forget(file int) (lacked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lacked = s.marks[file] == 0
-	s.marks[file] = 0
+	lacked = s.objects[file].etag == 0
+	s.objects[file] = version{}
 	return lacked
 }
 
