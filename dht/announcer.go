@@ -115,8 +115,11 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	a.torrents[infohash] = t
 	if a.isOwned(t) {
 		a.schedule(infohash, t)
-	} else if t.scheduled {
-		a.unschedule(infohash, t)
+	} else {
+		t.JustAnnounced4, t.JustAnnounced6 = false, false // when it is owned, that announce may have expired
+		if t.scheduled {
+			a.unschedule(infohash, t)
+		}
 	}
 	a.count(t, 1)
 	for _, l := range a.legs {
@@ -398,7 +401,9 @@ func (l *announceLeg) deliver(now mono.Time, n result) {
 	t := *current // SetPorts changes it
 	l.a.mu.Unlock()
 	if n.peers == nil {
-		l.f.storeOwnAnnounce(now, n.infohash, t.Ports.Of(l.f.v6), t.Seed)
+		if t.scheduled {
+			l.f.storeOwnAnnounce(now, n.infohash, t.Ports.Of(l.f.v6), t.Seed)
+		}
 		n.peers = l.f.stored(n.infohash)
 	}
 	if n.peers = l.excludeSelf(n.peers, t.Ports.Of(l.f.v6)); len(n.peers) > 0 && t.Found != nil {

@@ -109,6 +109,37 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 	})
 }
 
+// What is not owned is announced nowhere, not even in our own store. When it is owned, it is announced at once, though it was
+// announced once before it was added.
+func TestAnnouncerOfWhatIsNotOwned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(20, simnet.Link{Delay: 25 * ms})
+		var nodes []*DHT
+		for i := range 8 {
+			var boot []string
+			if i > 0 {
+				boot = []string{at(public(0)).String()}
+			}
+			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
+		}
+		time.Sleep(time.Minute)
+		a, k := NewAnnouncer(nodes[7]), randomID()
+		a.SetOwned(func(id.ID) bool { return false })
+		a.Add(k, Announcement{Ports: onPort(7007), Key: k, JustAnnounced4: true})
+		time.Sleep(time.Minute)
+		if stored := nodes[7].families[0].stored(k); a.IsAnnounced(k) || len(stored) != 0 {
+			t.Errorf("our own store has %v", stored)
+		}
+		a.SetOwned(func(id.ID) bool { return true })
+		time.Sleep(15 * time.Second)
+		f := newFound()
+		nodes[3].Lookup(t.Context(), k, f.add)
+		if len(f.peers) != 1 || f.peers[0] != netip.AddrPortFrom(public(7), 7007) {
+			t.Errorf("once it is owned, nodes return %v", f.peers)
+		}
+	})
+}
+
 // After SetPort, nodes return the new port within seconds.
 func TestAnnouncerWithANewPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

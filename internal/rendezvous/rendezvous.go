@@ -27,12 +27,6 @@ func New(names []string) Members {
 	return m
 }
 
-// Len returns the number of members.
-func (m Members) Len() int { return len(m.names) }
-
-// Names returns the names in order. The caller must not change them.
-func (m Members) Names() []string { return m.names }
-
 // Owners returns the names of the k members that own a key, the most important one first, or all if there are fewer.
 func (m Members) Owners(key id.ID, k int) []string {
 	type weighted struct {

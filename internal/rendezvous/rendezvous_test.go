@@ -35,7 +35,7 @@ func TestSharesAreEqual(t *testing.T) {
 		if len(owners) != k || owners[0] == owners[1] {
 			t.Fatalf("owners: %q", owners)
 		}
-		for _, name := range m.Names() {
+		for _, name := range m.names {
 			if m.Owns(name, key, k) != slices.Contains(owners, name) {
 				t.Fatalf("Owns(%q) differs from Owners %q", name, owners)
 			}
