@@ -80,8 +80,8 @@ func fleetNodeOf(m *fleet.Member) *view.FleetNode {
 		o.State, o.Error = "lost", "it does not answer; its torrents move to others"
 	case m.OtherStore:
 		o.State, o.Error = "other_store", "it has another --store, and so no part of the torrents"
-	case m.Rival.IsValid():
-		o.Error = fmt.Sprintf("another node has this name too, at %s; give one of them another --fleet-name", m.Rival)
+	case m.SameName.IsValid():
+		o.Error = fmt.Sprintf("another node has this name too, at %s; give one of them another --fleet-name", m.SameName)
 	}
 	if m.Age >= 0 {
 		age := int64(m.Age / time.Second)

@@ -11,12 +11,26 @@ import (
 )
 
 // openCatalogue starts to share the catalogue of the object store, if the node has one.
-func (d *Daemon) openCatalogue() (err error) {
+func (d *Daemon) openCatalogue() error {
 	if d.node.Objects() == nil {
 		return nil
 	}
-	d.catalogue, err = catalogue.Open(catalogue.Config{Node: d.node, Warn: func(err error) { d.warn("catalogue", err) }})
-	return err
+	c, err := catalogue.Open(catalogue.Config{Node: d.node, Warn: func(err error) { d.warn("catalogue", err) }})
+	if err != nil {
+		return err
+	}
+	wasLoaded := c.Status().Torrents > 0 // by an earlier run
+	loaded := func() bool { return wasLoaded || !c.Status().Listed.IsZero() }
+	d.catalogue = c
+	d.loaded.Store(&loaded)
+	return nil
+}
+
+// isCatalogueLoaded reports whether the node has the torrents of the catalogue: from an earlier run, or by a complete listing.
+// Any goroutine may call it.
+func (d *Daemon) isCatalogueLoaded() bool {
+	loaded := d.loaded.Load()
+	return loaded != nil && (*loaded)()
 }
 
 // ErrNoCatalogue is returned by the operations on the catalogue if the node has no object store.

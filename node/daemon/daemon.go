@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/node"
@@ -71,7 +72,8 @@ type Daemon struct {
 	spaces       spaces
 	tokens       *token.Store
 	publications publications
-	catalogue    *catalogue.Catalogue // nil without an object store
+	catalogue    *catalogue.Catalogue        // nil without an object store
+	loaded       atomic.Pointer[func() bool] // see isCatalogueLoaded; nil until the catalogue is open
 	names        *names.Names
 	visit        visit.Config // for DHT queries with sockets of their own
 	jobs         jobs
@@ -104,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	}()
 	if cfg.Fleet != nil { // before the torrents, most of which others announce
 		f := *cfg.Fleet
-		f.Node, f.Log, f.Version = d.node, d.log, d.version
+		f.Node, f.Log, f.Version, f.IsLoaded = d.node, d.log, d.version, d.isCatalogueLoaded
 		if o := d.node.Objects(); o != nil {
 			f.Store = o.Store.Location().String()
 		}

@@ -11,19 +11,19 @@ import (
 	"seedbed/node"
 )
 
-// A rival is a node with the name of a member. It may be the same node, which was killed and has another address now; then it
-// is a member some seconds later.
-type rival struct {
-	addr        netip.AddrPort
-	first, last mono.Time // when it was noticed
-	isReported  bool
+// A conflict is that another node has the name of a member. It may be the same node, which was killed and has another
+// address now; then it is a member some seconds later.
+type conflict struct {
+	addr        netip.AddrPort // of the other node
+	first, last mono.Time      // when memberlist reported it
+	isReported  bool           // to the user
 }
 
 const (
-	// rivalAfter is how long a rival is noticed before it is reported.
-	rivalAfter = 45 * time.Second
-	// rivalFor is how long one is remembered that is not noticed again.
-	rivalFor = time.Minute
+	// conflictAfter is how long a conflict must last before it is reported.
+	conflictAfter = 45 * time.Second
+	// conflictFor is how long a conflict is remembered that memberlist does not report again.
+	conflictFor = time.Minute
 )
 
 // NotifyConflict implements memberlist.ConflictDelegate: other has the name of a member, at another address.
@@ -35,26 +35,27 @@ func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := f.rivals[existing.Name]
-	if r == nil {
-		if len(f.rivals) >= MaxMembers {
+	all := f.members.conflicts
+	c := all[existing.Name]
+	if c == nil {
+		if len(all) >= maxMembers {
 			return
 		}
-		r = &rival{first: f.now()}
-		f.rivals[existing.Name] = r
+		c = &conflict{first: f.now()}
+		all[existing.Name] = c
 	}
-	r.addr, r.last = netip.AddrPortFrom(ip.Unmap(), other.Port), f.now()
+	c.addr, c.last = netip.AddrPortFrom(ip.Unmap(), other.Port), f.now()
 }
 
-// clashes returns an error for each rival that has to be reported now. mu is held.
-func (f *Fleet) clashes(now mono.Time) (errs []error) {
-	for name, r := range f.rivals {
+// dueConflicts returns an error for each conflict that has to be reported now. mu is held.
+func (f *Fleet) dueConflicts(now mono.Time) (errs []error) {
+	for name, c := range f.members.conflicts {
 		switch {
-		case now.Sub(r.last) > rivalFor:
-			delete(f.rivals, name)
-		case !r.isReported && r.last.Sub(r.first) >= rivalAfter:
-			r.isReported = true
-			errs = append(errs, node.NewFault(node.FaultConflict, fmt.Errorf("two nodes of the fleet have the name %s: one is at %s", name, r.addr),
+		case now.Sub(c.last) > conflictFor:
+			delete(f.members.conflicts, name)
+		case !c.isReported && c.last.Sub(c.first) >= conflictAfter:
+			c.isReported = true
+			errs = append(errs, node.NewFault(node.FaultConflict, fmt.Errorf("two nodes of the fleet have the name %s: one is at %s", name, c.addr),
 				"give one of them another --fleet-name"))
 		}
 	}

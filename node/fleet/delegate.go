@@ -21,7 +21,11 @@ var (
 func (d *delegate) NodeMeta(int) []byte {
 	f := (*Fleet)(d)
 	m := f.meta()
-	return m.encode()
+	b := m.encode()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.own.meta = string(b)
+	return b
 }
 
 // NotifyMsg implements memberlist.Delegate: it takes the report of a member.
@@ -34,11 +38,12 @@ func (d *delegate) NotifyMsg(b []byte) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.live[r.Name] == nil || r.Name == f.cfg.Name {
+	m := &f.members
+	if _, isLive := m.live[r.Name]; !isLive || r.Name == f.cfg.Name {
 		return
 	}
-	if before, ok := f.reports[r.Name]; !ok || r.isNewer(&before.report) {
-		f.reports[r.Name] = received{r, f.now()}
+	if before, ok := m.reports[r.Name]; !ok || r.isNewer(&before.report) {
+		m.reports[r.Name] = received{r, f.now()}
 	}
 }
 
@@ -51,7 +56,7 @@ func (d *delegate) LocalState(bool) []byte { return nil }
 // MergeRemoteState implements memberlist.Delegate.
 func (d *delegate) MergeRemoteState([]byte, bool) {}
 
-var errFull = fmt.Errorf("the fleet has %d members already", MaxMembers)
+var errFull = fmt.Errorf("the fleet has %d members already", maxMembers)
 
 // NotifyAlive implements memberlist.AliveDelegate: it refuses members that cannot be used.
 func (d *delegate) NotifyAlive(m *memberlist.Node) error {
@@ -60,16 +65,15 @@ func (d *delegate) NotifyAlive(m *memberlist.Node) error {
 		return err
 	}
 	if _, err := parseMeta(m.Meta); err != nil {
-		return fmt.Errorf("what it says of itself: %w", err)
+		return fmt.Errorf("the data about it: %w", err)
 	}
 	if ip, ok := netip.AddrFromSlice(m.Addr); !ok || ip.IsUnspecified() || ip.IsMulticast() || m.Port == 0 {
 		return errors.New("it has no usable address")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.known[m.Name] || len(f.known) < MaxMembers {
-		f.known[m.Name] = true
-		return nil
+	if _, isLive := f.members.live[m.Name]; !isLive && len(f.members.live) >= maxMembers {
+		return errFull
 	}
-	return errFull
+	return nil
 }

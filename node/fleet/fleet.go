@@ -1,7 +1,7 @@
 // Package fleet makes several nodes over one object store divide the torrents of the store between them.
 //
 // The nodes are equal and know each other by gossip (hashicorp/memberlist, SWIM): a node joins by the address of any other,
-// and a node that fails is noticed within seconds. Each infohash has Copies owners among the live members, which rendezvous
+// and a node that fails is noticed within seconds. Each infohash has two owners among the live members, which rendezvous
 // hashing chooses, so that all members agree without asking each other (internal/rendezvous). The owners of a torrent announce
 // it; the other members serve the peers that connect to them. When a member joins or leaves, only its share of the torrents moves.
 //
@@ -9,7 +9,8 @@
 // usual, and each node still serves everything. So both sides of a network partition go on.
 //
 // Membership changes take effect after a delay (settle.go), so that a short failure moves nothing. Files: transport.go has the
-// sockets, message.go what members tell each other, join.go how a node finds the others, and key.go the key that they share.
+// sockets, message.go what members send each other, members.go what is known of them, join.go how a node finds the others,
+// and key.go the key that they share.
 package fleet
 
 import (
@@ -23,6 +24,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -34,18 +36,16 @@ import (
 	"seedbed/node"
 )
 
-// Copies is the number of owners of each torrent.
-const Copies = 2
-
-// MaxMembers is the largest number of members. Further ones are ignored.
-const MaxMembers = 256
-
 const (
+	// copies is the number of owners of each torrent.
+	copies = 2
+	// maxMembers is the largest number of members. Further ones are ignored.
+	maxMembers = 256
 	// tickEvery is the interval at which the members are looked at.
 	tickEvery = time.Second
 	// reportEvery is the interval at which a member sends its numbers to all others.
 	reportEvery = 5 * time.Second
-	// leaveWithin is how long a node waits for others to receive its goodbye.
+	// leaveWithin is how long a node that leaves waits until it has told the others.
 	leaveWithin = 2 * time.Second
 	// aloneAfter is the time after which a node that can reach no other member owns torrents.
 	aloneAfter = 10 * time.Second
@@ -57,8 +57,11 @@ type Config struct {
 	// Name is the name of this node. It must differ from those of the other members, and CheckName must accept it.
 	Name string
 	// Listen is the HOST:PORT for TCP and UDP at which the other members reach this node. With an empty host, it is every
-	// address, and the others are told the one from which this node sends to the first of Members.
+	// address, and the others are told one from which this node sends to Members.
 	Listen string
+	// Advertise is the HOST:PORT that the others are told instead, if a NAT forwards it to Listen; "" if none does. It is resolved
+	// again and again.
+	Advertise string
 	// Members are HOST:PORT addresses of other members. They are resolved again and again, and the node need not reach any of
 	// them: it works alone until it does.
 	Members []string
@@ -66,6 +69,9 @@ type Config struct {
 	Key []byte
 	// Store is the location of the object store. Members with another one own nothing.
 	Store string
+	// IsLoaded reports whether the node has the torrents of the catalogue. Until then it owns nothing, unless no member has them.
+	// Nil means that it has.
+	IsLoaded func() bool
 	// Version is that of the program, for Status.
 	Version string
 	// Network replaces the machine's sockets in tests; nil opens Listen.
@@ -80,7 +86,6 @@ type Fleet struct {
 	log   *slog.Logger
 	epoch time.Time
 	store string // hash of Config.Store
-	list  *memberlist.Memberlist
 	port  *transport
 	// joinNow makes keepJoining join at once; capacity 1.
 	joinNow chan struct{}
@@ -89,22 +94,16 @@ type Fleet struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu       sync.Mutex
+	replacing sync.Mutex // held while list is replaced, or ends
+	list      atomic.Pointer[memberlist.Memberlist]
+
+	mu       sync.Mutex // memberlist calls functions that lock it with its own lock held, so none of memberlist's is called with it
 	settling settling
 	owners   rendezvous.Members // those of settling, for Owners
-	live     map[string]*memberlist.Node
-	places   map[string][]netip.AddrPort // where peers find the other live members
-	reports  map[string]received
-	known    map[string]bool   // names of members, also of those that are being added
-	rivals   map[string]*rival // by the name of the member
+	addr     netip.AddrPort     // that the others are told
+	members  members
 	joined   joining
 	own      meter
-}
-
-// received is the last report of a member.
-type received struct {
-	report
-	at mono.Time
 }
 
 // Open makes the node a member. It does not wait for the others. An error is about the configuration or the sockets.
@@ -120,14 +119,14 @@ func Open(cfg Config) (*Fleet, error) {
 			return nil, node.NetworkFault(err)
 		}
 	}
-	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), epoch: time.Now(), store: hashOf(cfg.Store), live: map[string]*memberlist.Node{},
-		reports: map[string]received{}, known: map[string]bool{}, rivals: map[string]*rival{}}
+	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), epoch: time.Now(), store: hashOf(cfg.Store)}
+	f.members.init(0)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.own.start = time.Now()
-	f.port = newTransport(network, f.advertised, f.log)
+	f.port = newTransport(network, f.address, f.hasMemberAt, f.log)
+	f.addr = f.findAddress(netip.AddrPort{}, f.resolveMembers)
 	cfg.Node.SetOwnership(f.ownership()) // nothing is owned until the others are known
-	var err error
-	if f.list, err = memberlist.Create(f.memberlist()); err != nil {
+	if err := f.create(); err != nil {
 		f.cancel()
 		return nil, errors.Join(fmt.Errorf("the fleet cannot start: %w", err), f.port.Shutdown())
 	}
@@ -165,14 +164,14 @@ func (c *Config) validate() error {
 // nodes: some seconds until it is probed, and 4 to 12 s in which it can object.
 func (f *Fleet) memberlist() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
-	c.Name, c.Transport, c.SecretKey = f.cfg.Name, f.port, f.cfg.Key
-	c.Delegate, c.Conflict, c.Alive, c.Ping = (*delegate)(f), (*delegate)(f), (*delegate)(f), nil
+	c.Name, c.Transport, c.SecretKey = f.cfg.Name, lasting{f.port}, f.cfg.Key
+	c.Delegate, c.Conflict, c.Alive, c.Events = (*delegate)(f), (*delegate)(f), (*delegate)(f), events{f, f.members.generation}
 	c.BindPort = int(f.port.net.Port())
 	c.TCPTimeout = 5 * time.Second
 	c.SuspicionMaxTimeoutMult = 3
 	c.PushPullInterval = 15 * time.Second
 	c.DeadNodeReclaimTime = 10 * time.Second // a node that was killed may return at another address
-	c.EnableCompression = false              // states are small, and a packet that unpacks itself is a risk
+	c.EnableCompression = false              // states are small
 	c.DNSConfigPath = "/dev/null"            // join.go resolves names
 	c.Logger = log.New(logWriter{f.log}, "", 0)
 	return c
@@ -190,10 +189,10 @@ func (w logWriter) Write(b []byte) (int, error) {
 // close leaves the fleet.
 func (f *Fleet) close() {
 	f.cancel()
-	if err := f.list.Leave(leaveWithin); err != nil {
-		f.log.Debug("fleet: the others were not told goodbye", "err", err)
-	}
-	_ = f.list.Shutdown() // it never fails
+	f.replacing.Lock()
+	f.leave()
+	f.replacing.Unlock()
+	_ = f.port.Shutdown() // the node ends
 	f.wg.Wait()
 }
 
@@ -206,6 +205,9 @@ func (f *Fleet) run() {
 	var reported mono.Time
 	for {
 		f.look()
+		if f.hasNewMeta() {
+			f.wakeJoin() // which updates it
+		}
 		if now := f.now(); reported == 0 || now.Sub(reported) >= reportEvery {
 			reported = now
 			f.sendReport()
@@ -218,53 +220,48 @@ func (f *Fleet) run() {
 	}
 }
 
-// look takes notice of who is a member now, and changes what this node owns if that has been so for a while.
-func (f *Fleet) look() {
-	members := f.list.Members()
-	f.mu.Lock()
-	if len(members) < len(f.live) {
-		select {
-		case f.joinNow <- struct{}{}:
-		default:
-		}
+// wakeJoin wakes keepJoining.
+func (f *Fleet) wakeJoin() {
+	select {
+	case f.joinNow <- struct{}{}:
+	default:
 	}
-	clear(f.live)
-	clear(f.known)
-	var names []string
+}
+
+// look compares the live members with those that own torrents, and changes what this node owns if they have differed for a while.
+func (f *Fleet) look() {
+	f.mu.Lock()
+	var all, names []string // with the same store, and those of them that announce
 	var partners []netip.AddrPort
 	places := map[string][]netip.AddrPort{}
-	for _, m := range members {
-		f.live[m.Name], f.known[m.Name] = m, true
-		about, err := parseMeta(m.Meta)
-		if err != nil {
-			continue // NotifyAlive has refused it
+	for name, m := range f.members.live {
+		if m.about.Store != f.store {
+			continue
 		}
-		if m.Name != f.cfg.Name {
-			partners = append(partners, about.Addrs...)
-			places[m.Name] = about.best()
+		if all = append(all, name); m.about.Announces {
+			names = append(names, name)
 		}
-		if about.Store == f.store {
-			names = append(names, m.Name)
+		if name != f.cfg.Name {
+			partners = append(partners, m.about.Addrs...)
+			places[name] = m.about.best()
 		}
 	}
-	for name := range f.reports {
-		if f.live[name] == nil {
-			delete(f.reports, name)
-		}
+	if len(names) == 0 { // they still announce in the local network, and what they have of the catalogue
+		names = all
 	}
 	slices.Sort(names)
 	now := f.now()
-	clashes := f.clashes(now)
-	isReady := len(names) > 1 || len(f.cfg.Members) == 0 || now >= mono.Time(aloneAfter)
+	conflicts := f.dueConflicts(now)
+	isReady := len(all) > 1 || len(f.cfg.Members) == 0 || now >= mono.Time(aloneAfter)
 	changed := f.settling.step(now, names, isReady)
-	hasMoved := !maps.EqualFunc(places, f.places, slices.Equal)
+	hasMoved := !maps.EqualFunc(places, f.members.places, slices.Equal)
 	if changed {
 		f.owners = rendezvous.New(f.settling.current)
 	}
-	f.places = places
+	f.members.places = places
 	ownership, settled := f.ownership(), f.settling.current
 	f.mu.Unlock()
-	for _, err := range clashes {
+	for _, err := range conflicts {
 		f.cfg.Node.Emit(node.Event{Kind: node.Warning, Err: err})
 	}
 	f.cfg.Node.SetPartners(partners)
@@ -278,11 +275,11 @@ func (f *Fleet) look() {
 
 // ownership returns who owns what among the members that have settled. mu is held.
 func (f *Fleet) ownership() *node.Ownership {
-	self, owners, places := f.cfg.Name, f.owners, f.places
+	self, owners, places := f.cfg.Name, f.owners, f.members.places
 	return &node.Ownership{
-		Owns: func(infohash id.ID) bool { return owners.Owns(self, infohash, Copies) },
+		Owns: func(infohash id.ID) bool { return owners.Owns(self, infohash, copies) },
 		Others: func(infohash id.ID) (list []netip.AddrPort) {
-			for _, name := range owners.Owners(infohash, Copies) {
+			for _, name := range owners.Owners(infohash, copies) {
 				list = append(list, places[name]...)
 			}
 			return list

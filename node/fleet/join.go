@@ -22,25 +22,27 @@ const (
 	// maxJoins is the number of named addresses that are tried at once, and maxLost that of members that were lost.
 	maxJoins = 16
 	maxLost  = 4
-	// maxRemembered is the number of addresses of members that are remembered.
-	maxRemembered = 64
 )
 
 // joining is how a node finds the other members. Config.Members are tried again and again, and so are members that were
 // lost: after a partition of the network, the two sides find each other by these.
 type joining struct {
-	next int // of the lost members, to be tried
-	lost []netip.AddrPort
-	err  error // why none of Config.Members could be reached; nil if one was
+	before map[netip.AddrPort]bool // the other members at the last join
+	lost   []netip.AddrPort        // those that were members and are none now, at most maxMembers; the longest lost first
+	next   int                     // of lost, to be tried
+	named  []netip.AddrPort        // Config.Members
+	err    error                   // why none of Config.Members could be reached; nil if one was
 }
 
 // keepJoining joins the other members until the node closes.
 func (f *Fleet) keepJoining() {
 	for {
-		f.join()
+		named := sync.OnceValue(f.resolveMembers)
+		f.updateAddress(named)
+		f.join(named())
 		f.updateMeta()
 		every := joinEvery
-		if f.list.NumMembers() < 2 && len(f.cfg.Members) > 0 || f.hasLost() {
+		if f.isAlone() && len(f.cfg.Members) > 0 || f.hasLost() {
 			every = joinSoon
 		}
 		timer := time.NewTimer(every)
@@ -59,31 +61,46 @@ func (f *Fleet) keepJoining() {
 func (f *Fleet) hasLost() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.settling.current, func(name string) bool { return f.live[name] == nil })
+	return slices.ContainsFunc(f.settling.current, func(name string) bool { _, isLive := f.members.live[name]; return !isLive })
 }
 
-// join tries to reach the members that are missing.
-func (f *Fleet) join() {
-	have := map[netip.AddrPort]bool{}
-	for _, m := range f.list.Members() {
-		ip, _ := netip.AddrFromSlice(m.Addr)
-		have[netip.AddrPortFrom(ip.Unmap(), m.Port)] = true
-	}
-	reached := len(f.cfg.Members) == 0
-	var failed error
-	note := func(err error) { failed = cmp.Or(failed, err) }
-	var try []netip.AddrPort
-	for _, name := range f.cfg.Members {
-		list, err := f.resolve(name)
-		note(err)
-		for _, a := range list {
-			if reached = reached || have[a]; !have[a] {
-				try = append(try, a)
-			}
+// isAlone reports whether no other member is live.
+func (f *Fleet) isAlone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, hasSelf := f.members.live[f.cfg.Name]
+	return len(f.members.live) == 0 || len(f.members.live) == 1 && hasSelf
+}
+
+// others returns the addresses of the other live members.
+func (f *Fleet) others() map[netip.AddrPort]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := map[netip.AddrPort]bool{}
+	for name, m := range f.members.live {
+		if name != f.cfg.Name {
+			list[m.addr] = true
 		}
 	}
-	named := min(len(try), maxJoins)
-	try = append(try[:named], f.lostMembers(have)...)
+	return list
+}
+
+// join tries to reach the members that are missing. named are Config.Members.
+func (f *Fleet) join(named resolved) {
+	f.mu.Lock()
+	f.joined.named = named.list
+	f.mu.Unlock()
+	have := f.others()
+	reached := len(f.cfg.Members) == 0
+	failed := named.err
+	var try []netip.AddrPort
+	for _, a := range named.list {
+		if reached = reached || have[a]; !have[a] && !f.isSelf(a) {
+			try = append(try, a)
+		}
+	}
+	numNamed := min(len(try), maxJoins)
+	try = append(try[:numNamed], f.lostMembers(have)...)
 	errs := make([]error, len(try))
 	var wg sync.WaitGroup
 	for i, a := range try {
@@ -91,9 +108,9 @@ func (f *Fleet) join() {
 	}
 	wg.Wait()
 	for i, err := range errs {
-		if i < named { // others may be gone for good
-			reached = reached || err == nil
-			note(err)
+		if i < numNamed { // others may be gone for good
+			reached = reached || err == nil && !f.isAlone() // it may be this node, behind a NAT
+			failed = cmp.Or(failed, err)
 		}
 	}
 	f.mu.Lock()
@@ -103,9 +120,22 @@ func (f *Fleet) join() {
 	}
 }
 
+// hasMemberAt reports whether an IP address is that of a member, or was.
+func (f *Fleet) hasMemberAt(ip netip.Addr) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hasIP := func(a netip.AddrPort) bool { return a.Addr() == ip }
+	for _, m := range f.members.live {
+		if hasIP(m.addr) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(f.joined.named, hasIP) || slices.ContainsFunc(f.joined.lost, hasIP)
+}
+
 // joinAt joins the member at an address.
 func (f *Fleet) joinAt(a netip.AddrPort) error {
-	_, err := f.list.Join([]string{a.String()})
+	_, err := f.list.Load().Join([]string{a.String()})
 	var many interface{ WrappedErrors() []error } // whose text has several lines
 	if errors.As(err, &many) && len(many.WrappedErrors()) > 0 {
 		return many.WrappedErrors()[0]
@@ -113,24 +143,44 @@ func (f *Fleet) joinAt(a netip.AddrPort) error {
 	return err
 }
 
-// lostMembers returns some of the members that were known once, and remembers those that are known now.
+// lostMembers returns some of the addresses of members that were lost, in turn. have has the other members now.
 func (f *Fleet) lostMembers(have map[netip.AddrPort]bool) (list []netip.AddrPort) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	j := &f.joined
-	for a := range have {
-		if !slices.Contains(j.lost, a) {
+	return f.joined.lostMembers(have)
+}
+
+func (j *joining) lostMembers(have map[netip.AddrPort]bool) (list []netip.AddrPort) {
+	for a := range j.before {
+		if !have[a] && !slices.Contains(j.lost, a) {
 			j.lost = append(j.lost, a)
 		}
 	}
-	j.lost = j.lost[max(0, len(j.lost)-maxRemembered):]
+	j.before = have
+	j.lost = slices.DeleteFunc(j.lost, func(a netip.AddrPort) bool { return have[a] })
+	j.lost = j.lost[max(0, len(j.lost)-maxMembers):]
 	for range min(len(j.lost), maxLost) {
-		if a := j.lost[j.next%len(j.lost)]; !have[a] {
-			list = append(list, a)
-		}
+		list = append(list, j.lost[j.next%len(j.lost)])
 		j.next++
 	}
 	return list
+}
+
+// resolved has the addresses of Config.Members.
+type resolved struct {
+	list []netip.AddrPort
+	err  error // of the first that cannot be resolved, or nil
+}
+
+// resolveMembers resolves Config.Members.
+func (f *Fleet) resolveMembers() (r resolved) {
+	lists, errs := make([][]netip.AddrPort, len(f.cfg.Members)), make([]error, len(f.cfg.Members))
+	var wg sync.WaitGroup
+	for i, name := range f.cfg.Members {
+		wg.Go(func() { lists[i], errs[i] = f.resolve(name) })
+	}
+	wg.Wait()
+	return resolved{slices.Concat(lists...), cmp.Or(errs...)}
 }
 
 // resolve returns the addresses of HOST:PORT.

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Members tell each other two things, both in JSON: a meta, which is part of the membership and must fit 512 bytes, and a
+// Members send each other two messages, both in JSON: a meta, which is part of the membership and must fit 512 bytes, and a
 // report of their numbers every few seconds. A field that a member does not know is ignored, so that versions can differ.
 
 const (
@@ -26,6 +26,8 @@ const (
 type meta struct {
 	Store string           `json:"s"` // hashOf the location of its store
 	Addrs []netip.AddrPort `json:"a"` // where peers find it, the best one first
+	// Announces says that it can announce all torrents of the catalogue in the DHT.
+	Announces bool `json:"d"`
 }
 
 // hashOf returns a short hash of a location.
@@ -46,8 +48,10 @@ func (m *meta) best() (list []netip.AddrPort) {
 
 var errMessage = errors.New("it cannot be parsed")
 
-// encode returns the meta in at most maxMeta bytes.
+// encode returns the meta in at most maxMeta bytes. It leaves out addresses that parseMeta refuses, because a node whose meta is
+// refused is no member.
 func (m *meta) encode() []byte {
+	m.Addrs = slices.DeleteFunc(slices.Clone(m.Addrs), func(a netip.AddrPort) bool { return !isPeerAddr(a) })
 	m.Addrs = m.Addrs[:min(len(m.Addrs), maxAddrs)]
 	for {
 		b, err := json.Marshal(m)
@@ -70,12 +74,17 @@ func parseMeta(b []byte) (m meta, err error) {
 		return meta{}, errMessage
 	}
 	for i, a := range m.Addrs {
-		ip := a.Addr().Unmap()
-		if m.Addrs[i] = netip.AddrPortFrom(ip, a.Port()); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" || a.Port() == 0 {
+		if m.Addrs[i] = netip.AddrPortFrom(a.Addr().Unmap(), a.Port()); !isPeerAddr(m.Addrs[i]) {
 			return meta{}, errMessage
 		}
 	}
 	return m, nil
+}
+
+// isPeerAddr reports whether a meta can have an address. One with a zone means nothing on another machine.
+func isPeerAddr(a netip.AddrPort) bool {
+	ip := a.Addr()
+	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && ip.Zone() == "" && a.Port() != 0
 }
 
 // report has the numbers of a member. They grow from its start, except where they say what there is now.

@@ -23,6 +23,17 @@ func TestMetaFits(t *testing.T) {
 	}
 }
 
+// A node that listens on addresses that mean nothing to others is a member all the same.
+func TestMetaLeavesOutWhatOthersRefuse(t *testing.T) {
+	m := meta{}
+	for _, a := range []string{"[fe80::1%eth0]:6881", "0.0.0.0:6881", "192.0.2.1:0", "192.0.2.1:6881"} {
+		m.Addrs = append(m.Addrs, netip.MustParseAddrPort(a))
+	}
+	if got, err := parseMeta(m.encode()); err != nil || len(got.Addrs) != 1 || got.Addrs[0] != m.Addrs[0] {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestMessagesAreChecked(t *testing.T) {
 	for _, s := range []string{
 		"", "null x", "[]", `{"a":["0.0.0.0:1"]}`, `{"a":["1.2.3.4:0"]}`, `{"a":["224.0.0.1:1"]}`, `{"a":["[fe80::1%eth0]:1"]}`, `{"a":["name:1"]}`, `{"a":[""]}`,

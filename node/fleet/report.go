@@ -14,7 +14,7 @@ type meter struct {
 	seq   int64
 	last  report // the one that was sent last
 	at    time.Time
-	meta  string // that was sent last
+	meta  string // that memberlist got last
 }
 
 // rate returns the bytes a second between two counts.
@@ -51,16 +51,16 @@ func (f *Fleet) sendReport() {
 	}
 	m.seq++
 	r.Seq, m.last, m.at = m.seq, r, time.Now()
-	var to []*memberlist.Node
-	for _, n := range f.live {
-		if n.Name != f.cfg.Name {
-			to = append(to, n)
+	var to []memberlist.Node
+	for name, m := range f.members.live {
+		if name != f.cfg.Name {
+			to = append(to, m.node)
 		}
 	}
 	f.mu.Unlock()
 	b := r.encode()
 	for _, n := range to {
-		if err := f.list.SendBestEffort(n, b); err != nil {
+		if err := f.list.Load().SendBestEffort(&n, b); err != nil {
 			f.log.Debug("fleet: a report was not sent", "to", n.Name, "err", err)
 		}
 	}
@@ -68,59 +68,32 @@ func (f *Fleet) sendReport() {
 
 // meta returns what this node says of itself.
 func (f *Fleet) meta() meta {
-	m := meta{Store: f.store, Addrs: f.cfg.Node.PeerAddrs()}
-	ip := f.advertised()
+	_, noDHT := f.cfg.Node.DHT()
+	m := meta{Store: f.store, Addrs: f.cfg.Node.PeerAddrs(), Announces: noDHT == nil && (f.cfg.IsLoaded == nil || f.cfg.IsLoaded())}
+	ip := f.address().Addr()
 	for _, a := range f.cfg.Node.Addrs() {
 		if local := netip.AddrPortFrom(ip, a.Port()); a.Addr().Is4() == ip.Is4() && !slices.Contains(m.Addrs, local) {
 			m.Addrs = append(m.Addrs, local)
 		}
 	}
-	m.Addrs = slices.DeleteFunc(m.Addrs, func(a netip.AddrPort) bool { return a.Port() == 0 })
 	return m
+}
+
+// hasNewMeta reports whether what this node says of itself has changed since memberlist got it.
+func (f *Fleet) hasNewMeta() bool {
+	m := f.meta()
+	text := string(m.encode())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.own.meta != text
 }
 
 // updateMeta tells the other members when what this node says of itself has changed.
 func (f *Fleet) updateMeta() {
-	m := f.meta()
-	text := string(m.encode())
-	if f.own.meta == text {
+	if !f.hasNewMeta() {
 		return
 	}
-	first := f.own.meta == ""
-	f.own.meta = text
-	if first { // the membership began with it
-		return
-	}
-	if err := f.list.UpdateNode(resolveWithin); err != nil {
+	if err := f.list.Load().UpdateNode(resolveWithin); err != nil {
 		f.log.Debug("fleet: the others were not told of a change", "err", err)
 	}
-}
-
-// advertised returns the address at which the other members reach this node.
-func (f *Fleet) advertised() netip.Addr {
-	for _, a := range f.port.net.Addrs() {
-		if !a.Addr().IsUnspecified() {
-			return a.Addr()
-		}
-	}
-	out := f.cfg.Node.Outbound()
-	for _, name := range f.cfg.Members {
-		list, err := f.resolve(name)
-		if err != nil {
-			continue
-		}
-		for _, a := range list {
-			if ip := out.SourceOf(a); ip.IsValid() {
-				return ip
-			}
-		}
-	}
-	if paths, err := out.Paths(); err == nil {
-		for _, l := range paths.Internet {
-			if ip := l.Prefix.Addr(); ip.IsValid() {
-				return ip
-			}
-		}
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }

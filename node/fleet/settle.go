@@ -18,9 +18,9 @@ const (
 
 // settling decides when a change of the members takes effect.
 type settling struct {
-	current []string // the members that own torrents, sorted
-	next    []string // those that will, if nothing changes
-	since   mono.Time
+	current []string  // the members that own torrents, sorted
+	next    []string  // those that will, if nothing changes
+	since   mono.Time // when next last changed
 	first   mono.Time // when next began to differ from current; 0: it does not
 }
 

@@ -140,7 +140,7 @@ func (r *rig) announcing(t *metainfo.Torrent) (nums []int) {
 	return nums
 }
 
-// divided reports whether exactly these nodes divide all torrents between them: each is announced by Copies of them.
+// divided reports whether exactly these nodes divide all torrents between them: each is announced by copies of them.
 func (r *rig) divided(nums ...int) bool {
 	var names []string
 	for _, num := range nums {
@@ -155,7 +155,7 @@ func (r *rig) divided(nums ...int) bool {
 			}
 		}
 		var want []int
-		for _, n := range members.Owners(t.Info.Hash, Copies) {
+		for _, n := range members.Owners(t.Info.Hash, copies) {
 			for _, num := range nums {
 				if n == name(num) {
 					want = append(want, num)
@@ -163,7 +163,7 @@ func (r *rig) divided(nums ...int) bool {
 			}
 		}
 		slices.Sort(want)
-		if len(want) != min(Copies, len(nums)) || !slices.Equal(among, want) {
+		if len(want) != min(copies, len(nums)) || !slices.Equal(among, want) {
 			return false
 		}
 	}
@@ -213,7 +213,7 @@ func TestOwnersAnnounce(t *testing.T) {
 		victim.Host.Plug()
 		r.until(60*time.Second, "the fourth takes its torrents back", func() bool { return r.divided(1, 2, 3, 4) })
 		r.stop(r.nodes[2])
-		took = r.until(20*time.Second, "a node says goodbye", func() bool { return r.divided(1, 3, 4) })
+		took = r.until(20*time.Second, "a node leaves", func() bool { return r.divided(1, 3, 4) })
 		t.Logf("leaving took %v", took)
 	})
 }

@@ -31,8 +31,8 @@ type Member struct {
 	Live bool
 	// OtherStore says that it has another object store, and so owns nothing.
 	OtherStore bool
-	// Rival is the address of another node with the same name.
-	Rival netip.AddrPort
+	// SameName is the address of another node with the same name; the zero AddrPort: there is none.
+	SameName netip.AddrPort
 
 	// Age is how old the numbers are, which the member has sent; negative if there are none.
 	Age     time.Duration
@@ -57,26 +57,20 @@ func (f *Fleet) Status() Status {
 	if f.joined.err != nil {
 		s.Unreachable = f.joined.err.Error()
 	}
-	for name, n := range f.live {
-		m := Member{Name: name, Live: true, Self: name == f.cfg.Name, Age: -1}
-		if ip, ok := netip.AddrFromSlice(n.Addr); ok {
-			m.Addr = netip.AddrPortFrom(ip.Unmap(), n.Port)
-		}
-		if about, err := parseMeta(n.Meta); err == nil {
-			m.Peers, m.OtherStore = about.Addrs, about.Store != f.store
-		}
-		if r, ok := f.rivals[name]; ok {
-			m.Rival = r.addr
+	for name, c := range f.members.live {
+		m := Member{Name: name, Addr: c.addr, Peers: c.about.Addrs, Live: true, Self: name == f.cfg.Name, OtherStore: c.about.Store != f.store, Age: -1}
+		if other, ok := f.members.conflicts[name]; ok {
+			m.SameName = other.addr
 		}
 		if m.Self {
 			m.take(&own, 0)
-		} else if r, ok := f.reports[name]; ok {
+		} else if r, ok := f.members.reports[name]; ok {
 			m.take(&r.report, now.Sub(r.at))
 		}
 		s.Members = append(s.Members, m)
 	}
 	for _, name := range f.settling.current {
-		if f.live[name] == nil {
+		if _, isLive := f.members.live[name]; !isLive {
 			s.Members = append(s.Members, Member{Name: name, Age: -1})
 		}
 	}
@@ -98,5 +92,5 @@ func (f *Fleet) Owners(infohash id.ID) []string {
 	f.mu.Lock()
 	owners := f.owners
 	f.mu.Unlock()
-	return owners.Owners(infohash, Copies)
+	return owners.Owners(infohash, copies)
 }

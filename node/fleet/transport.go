@@ -11,15 +11,18 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/netx"
 )
 
 // Limits on what comes in before it is known to be from a member.
 const (
-	// maxStreams is the number of connections at a time, and maxStreamsPerHost that from one address.
+	// maxStreams is the number of connections at a time, and maxStreamsPerHost that from one IPv4 address or IPv6 network of
+	// 64 bits. Those that exceed maxStrangers must be from the address of a member.
 	maxStreams        = 64
+	maxStrangers      = 48
 	maxStreamsPerHost = 16
-	// maxStream is how many bytes are read from a connection: twice the state of MaxMembers members.
+	// maxStream is how many bytes are read from a connection: twice the state of maxMembers members.
 	maxStream = 512 << 10
 	// maxPacket is how many bytes of a packet are read; memberlist sends up to 1,400.
 	maxPacket = 2 << 10
@@ -30,7 +33,8 @@ const (
 // transport connects memberlist with the sockets.
 type transport struct {
 	net        netx.Network
-	advertised func() netip.Addr
+	advertised func() netip.AddrPort
+	isMember   func(netip.Addr) bool
 	packets    chan *memberlist.Packet
 	streams    chan net.Conn
 	ctx        context.Context
@@ -39,15 +43,22 @@ type transport struct {
 	log        *slog.Logger
 
 	mu   sync.Mutex
-	open map[netip.Addr]int // connections that came in, by host
+	open map[netip.Prefix]int // connections that came in, by the network of the host
 	sum  int
 }
 
-var _ memberlist.NodeAwareTransport = (*transport)(nil)
+var _ memberlist.NodeAwareTransport = lasting{}
 
-// newTransport starts to read from a network. advertised returns the address that other members are told.
-func newTransport(network netx.Network, advertised func() netip.Addr, log *slog.Logger) *transport {
-	t := &transport{net: network, advertised: advertised, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), open: map[netip.Addr]int{}, log: log}
+// lasting is a transport that goes on when memberlist ends, for the next one.
+type lasting struct{ *transport }
+
+// Shutdown implements memberlist.Transport.
+func (lasting) Shutdown() error { return nil }
+
+// newTransport starts to read from a network. advertised returns the address that other members are told. isMember reports
+// whether a member has an address.
+func newTransport(network netx.Network, advertised func() netip.AddrPort, isMember func(netip.Addr) bool, log *slog.Logger) *transport {
+	t := &transport{net: network, advertised: advertised, isMember: isMember, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), open: map[netip.Prefix]int{}, log: log}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for _, s := range network.UDP() {
 		t.wg.Go(func() { t.readPackets(s) })
@@ -103,22 +114,28 @@ func (t *transport) accept() {
 
 // enter counts a connection that has come in, or returns false if there are too many.
 func (t *transport) enter(host netip.Addr) bool {
+	limit := maxStrangers
+	if t.isMember(host) {
+		limit = maxStreams
+	}
+	from := addrs.ClientNet(host)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.sum >= maxStreams || t.open[host] >= maxStreamsPerHost {
+	if t.sum >= limit || t.open[from] >= maxStreamsPerHost {
 		return false
 	}
 	t.sum++
-	t.open[host]++
+	t.open[from]++
 	return true
 }
 
 func (t *transport) leave(host netip.Addr) {
+	from := addrs.ClientNet(host)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sum--
-	if t.open[host]--; t.open[host] == 0 {
-		delete(t.open, host)
+	if t.open[from]--; t.open[from] == 0 {
+		delete(t.open, from)
 	}
 }
 
@@ -152,7 +169,8 @@ func (s *stream) Close() error {
 
 // FinalAdvertiseAddr implements memberlist.Transport.
 func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
-	return t.advertised().AsSlice(), int(t.net.Port()), nil
+	a := t.advertised()
+	return a.Addr().AsSlice(), int(a.Port()), nil
 }
 
 // WriteTo implements memberlist.Transport.
@@ -201,7 +219,7 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	return t.DialTimeout(a.Addr, timeout)
 }
 
-// Shutdown implements memberlist.Transport.
+// Shutdown closes the sockets and all connections.
 func (t *transport) Shutdown() error {
 	t.cancel()
 	err := t.net.Close()
