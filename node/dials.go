@@ -188,10 +188,10 @@ func (g *dialGate) forgetRested() {
 	}
 }
 
-// errBlocked is the error for an address on the user's blocklist, errPartner the one for an address of a partner.
+// errBlocked is the error for an address on the user's blocklist, errPartner the one for that of another node of the fleet.
 var (
 	errBlocked = errors.New("on the blocklist")
-	errPartner = errors.New("another node of the fleet")
+	errPartner = errors.New("another node of the fleet has the same")
 )
 
 // dialer dials for all torrents.
@@ -204,10 +204,15 @@ func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (le
 	if d.n.isBlocked(to.Addr()) {
 		return nil, errBlocked
 	}
-	if d.n.isPartner(to) {
+	return d.n.budget.dials.enter(ctx, to.Addr(), unproven)
+}
+
+// admit is dialer.Admit for a torrent, which does not dial peers that are of no use to it.
+func (r *run) admit(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error) {
+	if r.t.isUseless(to) {
 		return nil, errPartner
 	}
-	return d.n.budget.dials.enter(ctx, to.Addr(), unproven)
+	return dialer{r.t.node}.Admit(ctx, to, unproven)
 }
 
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {

@@ -187,7 +187,7 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 	if r := t.run.Load(); r != nil {
 		r.passOwnAddrs()
 	}
-	if peers = t.node.excludeSelf(peers); len(peers) == 0 {
+	if peers = t.excludeUseless(peers); len(peers) == 0 {
 		return 0
 	}
 	return t.addCandidates(candidatesFrom(from, peers))
@@ -267,11 +267,11 @@ func familyIndex(v6 bool) int {
 	return 0
 }
 
-// excludeSelf returns the peers without our own addresses, as far as they are known, and those of partners: the DHT
+// excludeSelf returns the peers without our own addresses, as far as they are known: the DHT
 // also returns our own announce. If we listen on all addresses, those of the machine's
 // interfaces are excluded too.
 func (n *Node) excludeSelf(peers []netip.AddrPort) []netip.AddrPort {
-	if peers = n.excludePartners(peers); len(peers) == 0 {
+	if len(peers) == 0 {
 		return nil
 	}
 	var own []netip.Addr
@@ -317,7 +317,7 @@ func (d *discovery) lookUp(announce bool) (o outcome) {
 	defer r.lookingUp.Add(-1)
 	found := func(from netip.AddrPort, peers []netip.AddrPort) {
 		// Once we are announced, the DHT returns our own address, which does not count.
-		others := t.node.excludeSelf(peers)
+		others := t.excludeUseless(peers)
 		o.found += len(others)
 		o.fresh += t.foundPeers(from, others)
 	}

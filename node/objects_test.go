@@ -92,7 +92,7 @@ func TestObjectsAreSharedAcrossRestarts(t *testing.T) {
 		b := newBucket(t)
 		b.put(dir, "data/")
 		a, end := b.start(n, 1, "data", noDHT)
-		x := a.add(Spec{Torrent: spec.Torrent, Objects: true, Persistent: true})
+		x := a.add(Spec{Torrent: spec.Torrent, Objects: true, Shared: true, Persistent: true})
 		awaitPhase(t, x, lifecycle.Seeding)
 		if n := b.reads(); n != 0 {
 			t.Errorf("%d reads before anything was wanted", n)
@@ -113,6 +113,9 @@ func TestObjectsAreSharedAcrossRestarts(t *testing.T) {
 		}
 		x = a.Torrent(spec.InfoHash())
 		awaitPhase(t, x, lifecycle.Seeding)
+		if !x.spec().Shared {
+			t.Error("it is no torrent of the catalogue any more")
+		}
 		download(t, n, 3, spec, 1, dir)
 		if after := b.reads(); after != before {
 			t.Errorf("%d reads of what is in the cache", after-before)

@@ -8,9 +8,9 @@ import (
 	"seedbed/internal/id"
 )
 
-// Several nodes can share one object store, as a fleet (package node/fleet). Each torrent of the store is then owned by some
-// of them: its owners announce it, in the DHT and in the local network. All of them serve it to the peers that connect.
-// Torrents whose files are elsewhere are announced by the node that has them.
+// Several nodes can share one object store, as a fleet (package node/fleet). Each torrent of the catalogue (Spec.Shared) is then
+// owned by some of them: its owners announce it, in the DHT and in the local network. All of them serve it to the peers that
+// connect. Other torrents are announced by every node that has them, also if their files are in the store.
 
 // fleet is what the node knows of the others with which it shares the store. Its zero value means that there are none.
 type fleet struct {
@@ -18,7 +18,7 @@ type fleet struct {
 	partners  atomic.Pointer[[]netip.AddrPort] // sorted
 }
 
-// Ownership says who owns the torrents of the object store. Its functions must be fast. They are called from any goroutine.
+// Ownership says who owns the torrents of the catalogue. Its functions must be fast. They are called from any goroutine.
 type Ownership struct {
 	// Owns reports whether this node owns a torrent. It is called for all torrents with a lock held.
 	Owns func(infohash id.ID) bool
@@ -27,7 +27,7 @@ type Ownership struct {
 	Others func(infohash id.ID) []netip.AddrPort
 }
 
-// SetOwnership makes the node announce only those torrents of its object store that it owns. Call it again, with the same
+// SetOwnership makes the node announce only those torrents of the catalogue that it owns. Call it again, with the same
 // functions or others, when their results have changed.
 func (n *Node) SetOwnership(o *Ownership) {
 	n.fleet.ownership.Store(o)
@@ -55,9 +55,9 @@ func (t *Torrent) isOwned() bool {
 	return o == nil || key == id.ID{} || o.Owns(key)
 }
 
-// ownedKey returns the key by which Ownership decides: the infohash of a torrent of the object store, otherwise zero.
+// ownedKey returns the key by which Ownership decides: the infohash of a torrent of the catalogue, otherwise zero.
 func (t *Torrent) ownedKey() id.ID {
-	if t.spec().Objects {
+	if t.spec().Shared {
 		return t.hash
 	}
 	return id.ID{}
@@ -68,8 +68,8 @@ func (n *Node) IsAnnounced(infohash id.ID) bool {
 	return n.announcer != nil && n.announcer.IsAnnounced(infohash)
 }
 
-// SetPartners sets the addresses at which peers find the other nodes of the fleet. The node does not connect to them, because
-// they have what it has.
+// SetPartners sets the addresses at which peers find the other nodes of the fleet with the same object store. The node does not
+// connect to them for torrents of the catalogue that are complete, because all have them.
 func (n *Node) SetPartners(list []netip.AddrPort) {
 	list = slices.Clone(list)
 	slices.SortFunc(list, netip.AddrPort.Compare)
@@ -86,12 +86,17 @@ func (n *Node) isPartner(addr netip.AddrPort) bool {
 	return found
 }
 
-// excludePartners returns the peers that are no other nodes of the fleet.
-func (n *Node) excludePartners(peers []netip.AddrPort) []netip.AddrPort {
-	if !slices.ContainsFunc(peers, n.isPartner) {
-		return peers
+// isUseless reports whether an address is that of another node of the fleet, which has the torrent as this one does.
+func (t *Torrent) isUseless(addr netip.AddrPort) bool {
+	return t.node.isPartner(addr) && t.complete.Load() && t.ownedKey() != id.ID{}
+}
+
+// excludeUseless returns the peers that may be of use to the torrent: those for which isUseless is false, except for this node.
+func (t *Torrent) excludeUseless(peers []netip.AddrPort) []netip.AddrPort {
+	if slices.ContainsFunc(peers, t.isUseless) {
+		peers = slices.DeleteFunc(slices.Clone(peers), t.isUseless)
 	}
-	return slices.DeleteFunc(slices.Clone(peers), n.isPartner)
+	return t.node.excludeSelf(peers)
 }
 
 // PeerAddrs returns the addresses at which peers find this node, as far as they are known: the one that others see first,

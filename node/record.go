@@ -33,6 +33,7 @@ type record struct {
 	Seed      bool `json:"seed,omitempty"`
 	// Objects is the place of the object store that has the files; "" if they are in Dir.
 	Objects string `json:"objects,omitempty"`
+	Shared  bool   `json:"shared,omitempty"` // Spec.Shared
 
 	UpRate   int64    `json:"up_rate,omitempty"`
 	DownRate int64    `json:"down_rate,omitempty"`
@@ -129,7 +130,7 @@ func (k *sessionEntry) intent() (i lifecycle.Intent) {
 func (t *Torrent) record() *record {
 	k, spec := t.control.entry, t.control.spec
 	r := &record{Version: recordVersion, InfoHash: t.hash.String(), Dir: spec.Dir, Select: spec.Select, All: spec.All,
-		Peers: spec.Peers, Overwrite: spec.Overwrite, Symlinks: spec.Symlinks, Seed: spec.Seed, Objects: spec.store, Labels: spec.Labels,
+		Peers: spec.Peers, Overwrite: spec.Overwrite, Symlinks: spec.Symlinks, Seed: spec.Seed, Objects: spec.store, Shared: spec.Shared, Labels: spec.Labels,
 		Category: spec.Category, Final: spec.FinalDir, Naming: spec.Naming, Reported: k.reported, Forced: k.forced,
 		Priorities: spec.Priorities, Order: spec.Order, MaxPeers: spec.MaxPeers,
 		UpRate: spec.UpRate, DownRate: spec.DownRate, Want: k.want, Move: k.move, InPlace: k.inPlace, Recheck: k.recheck, Place: k.place, Mount: k.mount.Value(), Goals: spec.Goals, Finished: k.finished,
@@ -149,7 +150,7 @@ func (t *Torrent) record() *record {
 // spec returns the Spec for adding the torrent again. It reads the torrent file from the
 // state directory if necessary.
 func (r *record) spec(st *torrentState) (Spec, error) {
-	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects != "", Upload: r.Objects != "" && !r.Seed, store: r.Objects,
+	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed, Objects: r.Objects != "", Upload: r.Objects != "" && !r.Seed, Shared: r.Objects != "" && r.Shared, store: r.Objects,
 		UpRate: r.UpRate, DownRate: r.DownRate, Labels: r.Labels, Category: r.Category, FinalDir: r.Final, Naming: r.Naming, Goals: r.Goals,
 		Priorities: r.Priorities, Order: r.Order, MaxPeers: r.MaxPeers, Persistent: true}
 	if r.Link != "" {

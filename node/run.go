@@ -101,7 +101,7 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	up, down := t.rates(set)
 	r.swarm = swarm.New(swarm.Config{
 		Shared: n.shared, InfoHash: t.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
-		Open: r.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, HungUp: dialer{n}.HungUp, Punch: n.puncher(), Relaxed: n.isPrivateNetwork(),
+		Open: r.openContent, Dialer: dialer{n}, Admit: r.admit, HungUp: dialer{n}.HungUp, Punch: n.puncher(), Relaxed: n.isPrivateNetwork(),
 		OnEvent: r.onSwarm,
 		Ports:   ports, HasDHT: hasDHT, Version: n.cfg.Version, Hints: true, DialBack: n.evidence.mayAsk(),
 		UpRate: up, DownRate: down,

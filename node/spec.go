@@ -24,7 +24,10 @@ type Spec struct {
 	// Objects says that the files are objects of Config.Objects; Dir is not used. They are only read, so Seed is implied,
 	// except with Upload: then what the store lacks is downloaded from peers, and written into it.
 	Objects, Upload bool
-	store           string // where the store is that had the objects when the torrent was added; "" without Objects
+	// Shared says that every node of the fleet adds this torrent of Objects, because it is in the catalogue of the store. Only its
+	// owners announce it then; see Ownership.
+	Shared bool
+	store  string // where the store is that had the objects when the torrent was added; "" without Objects
 
 	// Select lists file numbers, from 1, as metainfo.Info.FileNumber counts them
 	// without padding. Nil means the link's so= (BEP 53), or all files without one.
@@ -178,6 +181,8 @@ func (s *Spec) validate() error {
 		return errors.New("a Spec with Cache needs a ReadAhead and cannot be Persistent")
 	case s.Upload && (!s.Objects || s.Seed):
 		return errors.New("a Spec with Upload needs Objects, and cannot have Seed")
+	case s.Shared && !s.Objects:
+		return errors.New("a Spec with Shared needs Objects")
 	case s.Objects && (s.Select != nil || s.MetadataOnly || s.ReadAhead != 0 || s.Prepare != nil || s.FinalDir != ""):
 		return errors.New("a Spec with Objects can have neither Select nor MetadataOnly, ReadAhead, Prepare or FinalDir")
 	case s.Paused && !s.Persistent:

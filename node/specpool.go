@@ -37,12 +37,12 @@ func (p *specPool) share(s *Spec) *Spec {
 
 // specKey holds the settings that torrents can have in common.
 type specKey struct {
-	dir, labels, category, final, store                                 string
-	upRate, downRate                                                    int64
-	maxPeers                                                            int
-	order                                                               Order
-	goals                                                               Goals
-	all, overwrite, symlinks, seed, persistent, paused, objects, upload bool
+	dir, labels, category, final, store                                         string
+	upRate, downRate                                                            int64
+	maxPeers                                                                    int
+	order                                                                       Order
+	goals                                                                       Goals
+	all, overwrite, symlinks, seed, persistent, paused, objects, upload, shared bool
 }
 
 // key returns the settings of s. It returns false if s sets any other field.
@@ -51,5 +51,5 @@ func (s *Spec) key() (specKey, bool) {
 		return specKey{}, false
 	}
 	return specKey{dir: s.Dir, labels: strings.Join(s.Labels, "\n"), category: s.Category, final: s.FinalDir, store: s.store, upRate: s.UpRate, downRate: s.DownRate, maxPeers: s.MaxPeers, order: s.Order, goals: s.Goals,
-		all: s.All, overwrite: s.Overwrite, symlinks: s.Symlinks, seed: s.Seed, persistent: s.Persistent, paused: s.Paused, objects: s.Objects, upload: s.Upload}, true
+		all: s.All, overwrite: s.Overwrite, symlinks: s.Symlinks, seed: s.Seed, persistent: s.Persistent, paused: s.Paused, objects: s.Objects, upload: s.Upload, shared: s.Shared}, true
 }

@@ -218,7 +218,7 @@ func (l *loader) add(ctx context.Context, o *objectstore.Object, torrent *metain
 	if err := l.keep(ctx, o, e); err != nil || e.kind == others {
 		return err
 	}
-	_, err := c.node.Add(node.Spec{Torrent: torrent, Objects: true, Persistent: true})
+	_, err := c.node.Add(node.Spec{Torrent: torrent, Objects: true, Shared: true, Persistent: true})
 	switch {
 	case err == nil, errors.Is(err, node.ErrClosed):
 		return nil

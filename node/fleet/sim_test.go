@@ -108,7 +108,7 @@ func (r *rig) startWith(num int, change func(*Config)) *member {
 		t.Fatal(err)
 	}
 	for _, torrent := range r.torrents {
-		if _, err := m.Add(node.Spec{Torrent: torrent, Objects: true}); err != nil {
+		if _, err := m.Add(node.Spec{Torrent: torrent, Objects: true, Shared: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
