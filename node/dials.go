@@ -191,7 +191,7 @@ func (g *dialGate) forgetRested() {
 // errBlocked is the error for an address on the user's blocklist, errPartner the one for that of another node of the fleet.
 var (
 	errBlocked = errors.New("on the blocklist")
-	errPartner = errors.New("another node of the fleet has the same")
+	errPartner = errors.New("another node of the fleet, which reads the same objects")
 )
 
 // dialer dials for all torrents.
@@ -207,9 +207,9 @@ func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (le
 	return d.n.budget.dials.enter(ctx, to.Addr(), unproven)
 }
 
-// admit is dialer.Admit for a torrent, which does not dial peers that are of no use to it.
+// admit is dialer.Admit for a torrent, which does not dial redundant peers.
 func (r *run) admit(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error) {
-	if r.t.isUseless(to) {
+	if r.t.isRedundant(to) {
 		return nil, errPartner
 	}
 	return dialer{r.t.node}.Admit(ctx, to, unproven)

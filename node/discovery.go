@@ -187,7 +187,7 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 	if r := t.run.Load(); r != nil {
 		r.passOwnAddrs()
 	}
-	if peers = t.excludeUseless(peers); len(peers) == 0 {
+	if peers = t.excludeRedundant(peers); len(peers) == 0 {
 		return 0
 	}
 	return t.addCandidates(candidatesFrom(from, peers))
@@ -317,7 +317,7 @@ func (d *discovery) lookUp(announce bool) (o outcome) {
 	defer r.lookingUp.Add(-1)
 	found := func(from netip.AddrPort, peers []netip.AddrPort) {
 		// Once we are announced, the DHT returns our own address, which does not count.
-		others := t.excludeUseless(peers)
+		others := t.excludeRedundant(peers)
 		o.found += len(others)
 		o.fresh += t.foundPeers(from, others)
 	}

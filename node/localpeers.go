@@ -102,7 +102,7 @@ func (n *Node) foundLocalPeer(hashes []id.ID, peer netip.AddrPort) {
 		return
 	}
 	for _, t := range ts {
-		if !t.isUseless(peer) && (t.run.Load() != nil || n.lsdWakes.take(n.now())) {
+		if !t.isRedundant(peer) && (t.run.Load() != nil || n.lsdWakes.take(n.now())) {
 			t.addCandidates([]engine.Candidate{{Addr: peer, Source: engine.FromLSD, From: peer.Addr()}})
 		}
 	}

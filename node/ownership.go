@@ -86,15 +86,15 @@ func (n *Node) isPartner(addr netip.AddrPort) bool {
 	return found
 }
 
-// isUseless reports whether an address is that of another node of the fleet, which has the torrent as this one does.
-func (t *Torrent) isUseless(addr netip.AddrPort) bool {
+// isRedundant reports whether an address is that of another node of the fleet that reads the torrent from the same objects.
+func (t *Torrent) isRedundant(addr netip.AddrPort) bool {
 	return t.node.isPartner(addr) && t.complete.Load() && t.ownedKey() != id.ID{}
 }
 
-// excludeUseless returns the peers that may be of use to the torrent: those for which isUseless is false, except for this node.
-func (t *Torrent) excludeUseless(peers []netip.AddrPort) []netip.AddrPort {
-	if slices.ContainsFunc(peers, t.isUseless) {
-		peers = slices.DeleteFunc(slices.Clone(peers), t.isUseless)
+// excludeRedundant returns the peers without those for which isRedundant is true, and without this node.
+func (t *Torrent) excludeRedundant(peers []netip.AddrPort) []netip.AddrPort {
+	if slices.ContainsFunc(peers, t.isRedundant) {
+		peers = slices.DeleteFunc(slices.Clone(peers), t.isRedundant)
 	}
 	return t.node.excludeSelf(peers)
 }

@@ -52,7 +52,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		t.Errorf("%d connections of one /64", n)
 	}
 	count(200, func(i int) string { return netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}).String() })
-	if p.sum != maxStrangers {
+	if p.sum != maxUnknownStreams {
 		t.Errorf("%d connections of others", p.sum)
 	}
 	if n := count(20, func(int) string { return member.String() }); n == 0 {

@@ -18,9 +18,9 @@ import (
 // Limits on what comes in before it is known to be from a member.
 const (
 	// maxStreams is the number of connections at a time, and maxStreamsPerHost that from one IPv4 address or IPv6 network of
-	// 64 bits. Those that exceed maxStrangers must be from the address of a member.
+	// 64 bits. Those that exceed maxUnknownStreams must be from the address of a member.
 	maxStreams        = 64
-	maxStrangers      = 48
+	maxUnknownStreams = 48
 	maxStreamsPerHost = 16
 	// maxStream is how many bytes are read from a connection: twice the state of maxMembers members.
 	maxStream = 512 << 10
@@ -114,7 +114,7 @@ func (t *transport) accept() {
 
 // enter counts a connection that has come in, or returns false if there are too many.
 func (t *transport) enter(host netip.Addr) bool {
-	limit := maxStrangers
+	limit := maxUnknownStreams
 	if t.isMember(host) {
 		limit = maxStreams
 	}
