@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -36,8 +37,12 @@ type Config struct {
 	Anonymous bool
 	// Dial opens all connections, as netx.Outbound.DialHost does.
 	Dial func(ctx context.Context, network, hostPort string) (net.Conn, error)
-	// Proxy returns the HTTP proxy for a request; nil means that there is none. The role of the machine is always asked
-	// for directly.
+	// DialDirect is Dial without a proxy; nil is Dial. Services of the machine itself, at loopback and link-local addresses,
+	// are asked with it for the role of the machine: the keys that they answer are not encrypted, and others than the
+	// machine have no business with them.
+	DialDirect func(ctx context.Context, network, hostPort string) (net.Conn, error)
+	// Proxy returns the HTTP proxy for a request; nil means that there is none. It is never used for the role of the
+	// machine.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
@@ -83,7 +88,7 @@ func Open(c Config) (*Store, error) {
 	}
 	transport := &http.Transport{
 		Proxy:                 c.Proxy,
-		DialContext:           c.dial,
+		DialContext:           limited(c.Dial),
 		TLSHandshakeTimeout:   dialTime,
 		ResponseHeaderTimeout: completeTime, // the watch of a request ends most of them earlier
 		MaxIdleConnsPerHost:   idleConns,
@@ -123,18 +128,33 @@ func parseEndpoint(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// dial limits the time of Dial.
-func (c Config) dial(ctx context.Context, network, hostPort string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	return c.Dial(ctx, network, hostPort)
+type dialFunc = func(ctx context.Context, network, hostPort string) (net.Conn, error)
+
+// limited limits the time of a dial.
+func limited(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTime)
+		defer cancel()
+		return dial(ctx, network, hostPort)
+	}
+}
+
+// dialRole connects to a service that gives the credentials of the machine's role.
+func (c Config) dialRole(ctx context.Context, network, hostPort string) (net.Conn, error) {
+	dial := c.Dial
+	if host, _, err := net.SplitHostPort(hostPort); err == nil && c.DialDirect != nil {
+		if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast()) {
+			dial = c.DialDirect
+		}
+	}
+	return limited(dial)(ctx, network, hostPort)
 }
 
 // providers returns where credentials may be, in the order of the AWS tools.
 func (c Config) providers() []credentials.Provider {
 	p := []credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}}
 	if !strings.EqualFold(os.Getenv("AWS_EC2_METADATA_DISABLED"), "true") {
-		p = append(p, &credentials.IAM{Client: &http.Client{Transport: &http.Transport{DialContext: c.dial}, Timeout: roleTime}})
+		p = append(p, &credentials.IAM{Client: &http.Client{Transport: &http.Transport{DialContext: c.dialRole}, Timeout: roleTime}})
 	}
 	return p
 }

@@ -1,6 +1,9 @@
 package objectstore
 
 import (
+	"context"
+	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,4 +78,21 @@ func TestNoCredentials(t *testing.T) {
 			t.Error("when it answers:", v, err)
 		}
 	})
+}
+
+// The keys of the machine's role do not travel through a proxy.
+func TestTheRoleOfTheMachineIsAskedDirectly(t *testing.T) {
+	errProxy, errDirect := errors.New("proxy"), errors.New("direct")
+	c := Config{
+		Dial:       func(context.Context, string, string) (net.Conn, error) { return nil, errProxy },
+		DialDirect: func(context.Context, string, string) (net.Conn, error) { return nil, errDirect },
+	}
+	for address, want := range map[string]error{
+		"169.254.169.254:80": errDirect, "[fe80::1]:80": errDirect, "127.0.0.1:51679": errDirect, "localhost:80": errDirect,
+		"sts.amazonaws.com:443": errProxy, "93.184.216.34:80": errProxy,
+	} {
+		if _, err := c.dialRole(t.Context(), "tcp", address); err != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
 }

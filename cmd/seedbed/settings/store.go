@@ -9,6 +9,7 @@ import (
 
 	"github.com/adrg/xdg"
 
+	"seedbed/internal/netx"
 	"seedbed/internal/objectstore"
 	"seedbed/internal/option"
 )
@@ -48,11 +49,15 @@ func (v *Values) ObjectStore(at objectstore.Location) (objectstore.Config, error
 	if err != nil {
 		return objectstore.Config{}, err
 	}
+	direct := netx.Outbound{Interface: out.Interface}
 	s := &v.Store
 	c := objectstore.Config{At: at, Endpoint: s.endpoint, Region: s.region, Anonymous: s.Anonymous,
 		Style: objectstore.Style(slices.Index(s.style.Words, s.style.Value)),
 		Dial: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
 			return out.DialHost(ctx, network, hostPort, nil)
+		},
+		DialDirect: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+			return direct.DialHost(ctx, network, hostPort, nil)
 		}}
 	if out.IsZero() {
 		c.Proxy = http.ProxyFromEnvironment
