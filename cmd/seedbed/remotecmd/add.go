@@ -61,7 +61,7 @@ publication in the DNS; its newest version is added.`,
 	fs.Var(&option.List{To: &peers, Arg: "HOST:PORT", Check: option.CheckPeer}, "peer", "try the peer at `HOST:PORT` first (repeatable)")
 	fs.BoolVar(&body.Overwrite, "overwrite", false, "replace existing files that do not belong to the torrent")
 	fs.BoolVar(&body.Seed, "complete", false, "the data is complete: only share it")
-	fs.BoolVar(&body.Store, "in-store", false, "the data is in the object store of the daemon (its --store), or is downloaded into it")
+	fs.BoolVar(&body.Store, "in-store", false, "the data is in the object store of the daemon (its --store), or all of it is downloaded into it if anything is missing there")
 	cmd.MarkFlagsMutuallyExclusive("in-store", "dir")
 	return cmd
 }
