@@ -49,7 +49,7 @@ type Status struct {
 	Objects  int       // torrent files in the store, as far as they are known
 	Torrents int       // torrents of them that the node shares
 	Refused  int       // objects that are no torrents that can be shared
-	LeftOut  int       // objects that are left out because there are more than MaxTorrents
+	LeftOut  int       // objects that are left out because there are too many
 	Absent   int       // objects that the last complete listing lacks, and whose torrents are still shared
 	Err      error     // why the last listing failed, or nil
 }
@@ -69,7 +69,7 @@ func Open(cfg Config) (*Catalogue, error) {
 	if c.kept, err = journal.Open(filepath.Join(cfg.Node.StateDir(), "catalogue")); err != nil {
 		return nil, fmt.Errorf("cannot read what is kept of the catalogue: %w", err)
 	}
-	c.status.Location = c.store.Location().Name(Prefix)
+	c.status.Location = c.store.Location().Name(folder)
 	c.restore()
 	c.ctx, c.stop = context.WithCancel(cfg.Node.Context())
 	c.ended.Go(c.run)
@@ -105,7 +105,7 @@ func (c *Catalogue) restore() {
 		if err != nil {
 			continue
 		}
-		if e, name, err := parseEntry(b); err == nil && keyOf(name) == key && len(c.entries) < MaxTorrents {
+		if e, name, err := parseEntry(b); err == nil && keyOf(name) == key && len(c.entries) < maxTorrents {
 			c.set(key, e)
 		}
 	}
@@ -162,12 +162,12 @@ func (c *Catalogue) run() {
 		c.status.Err = err
 		c.mu.Unlock()
 		if isNew {
-			c.warn(fmt.Errorf("the catalogue in %s cannot be read, so that it stays as it is: %w", c.store.Location().Name(Prefix), err))
+			c.warn(fmt.Errorf("the catalogue in %s cannot be read, so that it stays as it is: %w", c.store.Location().Name(folder), err))
 		}
 		if more && err == nil {
 			continue
 		}
-		c.pause(max(Interval, listingShare*time.Since(began)))
+		c.pause(max(interval, listingShare*time.Since(began)))
 	}
 }
 

@@ -116,7 +116,7 @@ func put(t testing.TB, s *s3test.Store, name string) id.ID {
 // loads returns how many objects of the catalogue were read.
 func loads(s *s3test.Store) (n int) {
 	for _, r := range s.Requests() {
-		if strings.HasPrefix(r, "GET /bucket/p/"+Prefix) {
+		if strings.HasPrefix(r, "GET /bucket/p/"+folder) {
 			n++
 		}
 	}
@@ -135,32 +135,32 @@ func TestTheNodeSharesWhatTheStoreLists(t *testing.T) {
 			t.Fatal("the torrents are not shared")
 		}
 		third := put(t, store, "third")
-		time.Sleep(Interval + time.Second)
+		time.Sleep(interval + time.Second)
 		if s := r.Status(); r.Torrent(third) == nil || s.Torrents != 3 || s.Objects != 3 || s.Err != nil || s.Listed.IsZero() {
 			t.Fatalf("%+v", s)
 		}
 		r.end()
 		was := loads(store)
 		r = start(t, n, 2, store, nodetest.State(state))
-		time.Sleep(5 * Interval)
+		time.Sleep(5 * interval)
 		if s := r.Status(); s.Torrents != 3 || loads(store) != was {
 			t.Errorf("after a restart: %+v, %d loaded again", s, loads(store)-was)
 		}
 		if err := r.Node.Remove(t.Context(), first, false); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * Interval)
+		time.Sleep(2 * interval)
 		if r.Torrent(first) == nil {
 			t.Error("a torrent of the catalogue that was removed from the node does not come back")
 		}
 		if err := Remove(t.Context(), store.Open("p"), second); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(Interval)
+		time.Sleep(interval)
 		if r.Torrent(second) == nil {
 			t.Error("it is removed after one listing without it")
 		}
-		time.Sleep(3 * Interval)
+		time.Sleep(3 * interval)
 		if s := r.Status(); r.Torrent(second) != nil || r.Torrent(first) == nil || s.Torrents != 2 || s.Absent != 0 {
 			t.Errorf("%+v", s)
 		}
@@ -219,7 +219,7 @@ func TestIdleTorrentsAnswerWhenTheStoreDoes(t *testing.T) {
 			put(t, store, fmt.Sprint("torrent ", i))
 		}
 		r := start(t, n, 1, store)
-		time.Sleep(3 * Interval)
+		time.Sleep(3 * interval)
 		var names []string
 		for _, one := range r.Torrents() {
 			if one.Phase() == lifecycle.Parked {
@@ -258,7 +258,7 @@ func TestABadListingRemovesNothing(t *testing.T) {
 			t.Errorf("the store is away: %+v, %q", s, r.warnings)
 		}
 		store.SetFault(nil)
-		time.Sleep(5 * Interval)
+		time.Sleep(5 * interval)
 		content := map[string][]byte{}
 		for _, h := range hashes[:20] {
 			name := "p/" + nameOf(h)
@@ -317,7 +317,7 @@ func TestTorrentsOfTheUserStay(t *testing.T) {
 		if err := Remove(t.Context(), store.Open("p"), torrent.Info.Hash); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * Interval)
+		time.Sleep(10 * interval)
 		if s := r.Status(); s.Objects != 1 || r.Torrent(torrent.Info.Hash) == nil {
 			t.Errorf("the user's torrent is removed: %+v", s)
 		}
@@ -330,17 +330,17 @@ func TestHostileObjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, store := simnet.New(5, simnet.Link{Delay: 10 * ms}), s3test.New(t)
 		good := put(t, store, "good")
-		again := "p/" + Prefix + "folder/an other name" + suffix
+		again := "p/" + folder + "folder/an other name" + suffix
 		store.Put(again, store.Get("p/"+nameOf(good)))
-		store.Put("p/"+Prefix+"garbage"+suffix, []byte("d4:infod"))
-		store.Put("p/"+Prefix+"empty"+suffix, nil)
-		store.Put("p/"+Prefix+"README", []byte("hello"))
-		store.Put("p/"+Prefix+"large"+suffix, make([]byte, maxFile+1))
+		store.Put("p/"+folder+"garbage"+suffix, []byte("d4:infod"))
+		store.Put("p/"+folder+"empty"+suffix, nil)
+		store.Put("p/"+folder+"README", []byte("hello"))
+		store.Put("p/"+folder+"large"+suffix, make([]byte, maxFile+1))
 		for i := range 20 {
-			store.Put(fmt.Sprint("p/", Prefix, "a/../", i, suffix), fmt.Append(nil, i))
+			store.Put(fmt.Sprint("p/", folder, "a/../", i, suffix), fmt.Append(nil, i))
 		}
 		r := start(t, n, 1, store)
-		time.Sleep(10 * Interval)
+		time.Sleep(10 * interval)
 		if s := r.Status(); s.Torrents != 1 || s.Objects != 24 || s.Refused != 22 || r.Torrent(good) == nil {
 			t.Errorf("%+v", s)
 		}
@@ -353,14 +353,14 @@ func TestHostileObjects(t *testing.T) {
 		if err := Remove(t.Context(), store.Open("p"), good); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * Interval)
+		time.Sleep(10 * interval)
 		if r.Torrent(good) == nil || len(r.Events(node.Removed)) > 0 {
 			t.Error("the torrent was removed although another object has it")
 		}
 		// The object gets another torrent.
 		other := torrentOf(t, "good", filetest.RandomBytes("other", 20_000))
 		store.Put(again, other.Append(nil))
-		time.Sleep(2 * Interval)
+		time.Sleep(2 * interval)
 		if r.Torrent(good) != nil || r.Torrent(other.Info.Hash) == nil {
 			t.Error("the torrent of an object that has changed is not replaced")
 		}
@@ -392,7 +392,7 @@ func TestAKillWhileTorrentsAreAdded(t *testing.T) {
 		if err := Remove(t.Context(), store.Open("p"), hash); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * Interval)
+		time.Sleep(10 * interval)
 		if r.Torrent(hash) != nil {
 			t.Error("the torrent is taken for one of the user")
 		}

@@ -1,6 +1,6 @@
-// Package catalogue shares the torrents whose files are in an object store: one for each torrent file below Prefix there.
+// Package catalogue shares the torrents whose files are in an object store: one for each torrent file below .seedbed/torrents/ there.
 //
-// A Catalogue belongs to one node and uses only its exported API. It lists the store at the start and then every Interval,
+// A Catalogue belongs to one node and uses only its exported API. It lists the store at the start and then every minute or so,
 // loads what is new, and adds it to the session of the node as torrents of objects (node.Spec.Objects). What has left the
 // store leaves the node too, but not at once, because a store may list too little (absence.go). What each object was is
 // kept in the state directory, so that a restart loads only what has changed.
@@ -18,17 +18,17 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// Prefix begins the names of the objects.
-const Prefix = ".seedbed/torrents/"
+// folder is the folder of the catalogue in the store. It begins the names of the objects.
+const folder = ".seedbed/torrents/"
 
-// suffix ends them.
+// suffix ends the names of the torrent files.
 const suffix = ".torrent"
 
 const (
-	// Interval is how often the store is listed. A list of 100,000 objects takes 100 requests.
-	Interval = time.Minute
-	// MaxTorrents is the maximum number of objects of a catalogue that are shared. What a store lists after these is left out.
-	MaxTorrents = 250_000
+	// interval is how often the store is listed. A list of 100,000 objects takes 100 requests.
+	interval = time.Minute
+	// maxTorrents is the maximum number of objects of a catalogue that are shared. What a store lists after these is left out.
+	maxTorrents = 250_000
 	// maxFile is the maximum size of a torrent file in bytes.
 	maxFile = min(32<<20, metainfo.MaxTorrent)
 	// maxLoading is the maximum number of torrent files that are loaded at the same time, and maxLoadingBytes that of their

@@ -39,4 +39,4 @@ func Remove(ctx context.Context, s *objectstore.Store, infohash id.ID) error {
 	return s.Remove(ctx, name)
 }
 
-func nameOf(infohash id.ID) string { return Prefix + infohash.String() + suffix }
+func nameOf(infohash id.ID) string { return folder + infohash.String() + suffix }

@@ -1,0 +1,191 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// loader loads the new objects of one round.
+type loader struct {
+	c     *Catalogue
+	round uint32
+	bytes *semaphore.Weighted
+
+	mu       sync.Mutex
+	kept     int // entries
+	warnings int
+	err      error // of the store
+}
+
+// load loads objects, several at the same time. After an error of the store it ends.
+func (l *loader) load(ctx context.Context, list []objectstore.Object) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	next := make(chan objectstore.Object)
+	var wg sync.WaitGroup
+	for range min(maxLoading, len(list)) {
+		wg.Go(func() {
+			for o := range next {
+				if err := l.loadOne(ctx, &o); err != nil {
+					l.fail(err)
+					stop()
+				}
+			}
+		})
+	}
+	for _, o := range list {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- o
+	}
+	close(next)
+	wg.Wait()
+}
+
+// fail notes the first error of the store.
+func (l *loader) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = err
+	}
+}
+
+// loadOne loads one object and adds its torrent. The error is that of the store, or of the state directory.
+func (l *loader) loadOne(ctx context.Context, o *objectstore.Object) error {
+	e := entry{version: versionOf(o), round: l.round, kind: refused}
+	torrent, err := l.read(ctx, o)
+	switch kind := objectstore.KindOf(err); {
+	case err == nil:
+	case kind == objectstore.Changed, kind == objectstore.NotFound:
+		return nil // the next listing says what it is now
+	case kind != 0 || ctx.Err() != nil:
+		return err
+	default:
+		l.refuse(o, err)
+		return l.keep(ctx, o, e)
+	}
+	return l.add(ctx, o, torrent, e)
+}
+
+// read reads a torrent file.
+func (l *loader) read(ctx context.Context, o *objectstore.Object) (*metainfo.Torrent, error) {
+	if o.Size > maxFile {
+		return nil, fmt.Errorf("it has %d bytes, and a torrent file of a catalogue at most %d", o.Size, maxFile)
+	}
+	if err := l.bytes.Acquire(ctx, o.Size); err != nil {
+		return nil, err
+	}
+	defer l.bytes.Release(o.Size)
+	body, _, err := l.c.store.Read(ctx, *o, 0, o.Size, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	b := make([]byte, o.Size)
+	if _, err := io.ReadFull(body, b); err != nil {
+		return nil, err
+	}
+	return metainfo.ParseTorrent(b)
+}
+
+// add adds a torrent to the node. The entry is kept before, so that a torrent that was added is known after a kill.
+func (l *loader) add(ctx context.Context, o *objectstore.Object, torrent *metainfo.Torrent, e entry) error {
+	c := l.c
+	e.infohash, e.kind = torrent.Info.Hash, ours
+	c.mu.Lock()
+	isOurs := c.ours[e.infohash] > 0
+	c.mu.Unlock()
+	if has := c.node.Torrent(e.infohash) != nil; has && !isOurs {
+		e.kind = others
+	}
+	if err := l.keep(ctx, o, e); err != nil || e.kind == others {
+		return err
+	}
+	_, err := c.node.Add(node.Spec{Torrent: torrent, Objects: true, Shared: true, Persistent: true})
+	switch {
+	case err == nil, errors.Is(err, node.ErrClosed):
+		return nil
+	case errors.Is(err, node.ErrDuplicate):
+		c.mu.Lock()
+		isOurs = isOurs || c.ours[e.infohash] > 1
+		c.mu.Unlock()
+		if isOurs {
+			return nil // another object has it too
+		}
+		e.kind = others
+	default:
+		l.refuse(o, err)
+		e.kind, e.infohash = refused, id.ID{}
+	}
+	return c.forget(o.Name, e)
+}
+
+// forget replaces an entry whose torrent is not that of the catalogue. The node keeps the torrent.
+func (c *Catalogue) forget(name string, e entry) error {
+	key := keyOf(name)
+	c.mu.Lock()
+	c.unset(key)
+	c.set(key, e)
+	c.mu.Unlock()
+	return c.kept.Put(key, e.encode(name))
+}
+
+// keep is Catalogue.keep, and counts what is done.
+func (l *loader) keep(ctx context.Context, o *objectstore.Object, e entry) error {
+	l.mu.Lock()
+	l.kept++
+	l.mu.Unlock()
+	return l.c.keep(ctx, o.Name, e)
+}
+
+// keep sets an entry, in the state directory too. If an object has another torrent than before, the earlier one is removed.
+func (c *Catalogue) keep(ctx context.Context, name string, e entry) error {
+	key := keyOf(name)
+	if err := c.kept.Put(key, e.encode(name)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	gone := c.unset(key)
+	c.set(key, e)
+	if c.ours[gone] > 0 {
+		gone = id.ID{}
+	}
+	c.mu.Unlock()
+	if gone.IsZero() {
+		return nil
+	}
+	if err := c.node.Remove(ctx, gone, false); err != nil && !errors.Is(err, node.ErrUnknown) {
+		return err
+	}
+	return nil
+}
+
+// refuse warns about an object that is no torrent that can be shared.
+func (l *loader) refuse(o *objectstore.Object, err error) {
+	l.mu.Lock()
+	l.warnings++
+	isOne := l.warnings <= maxWarnings
+	l.mu.Unlock()
+	if isOne {
+		l.c.warn(fmt.Errorf("%s is left out: %w", l.c.store.Location().Name(o.Name), err))
+	}
+}
+
+// warnRest warns about the objects about which refuse did not.
+func (l *loader) warnRest() {
+	if more := l.warnings - maxWarnings; more > 0 {
+		l.c.warn(fmt.Errorf("%d more objects of the catalogue are left out", more))
+	}
+}
