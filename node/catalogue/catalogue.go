@@ -36,8 +36,10 @@ type Catalogue struct {
 	mu      sync.Mutex
 	entries map[id.ID]entry // by the keys of their names
 	ours    map[id.ID]int32 // the infohashes of the torrents that the catalogue has added; how many objects have each
-	round   uint32
-	status  Status
+	// failures are the objects that could not be loaded, by their keys. They may have an entry of an earlier version too.
+	failures map[id.ID]failure
+	round    uint32
+	status   Status
 	// isSuspicious says that the last complete listing lacked so many that they are kept for longer.
 	isSuspicious bool
 }
@@ -48,10 +50,10 @@ type Status struct {
 	Listed   time.Time // when the last complete listing ended; the zero Time if there was none
 	Objects  int       // torrent files in the store, as far as they are known
 	Torrents int       // torrents of them that the node shares
-	Refused  int       // objects that are no torrents that can be shared
+	Refused  int       // objects that are no torrents that can be shared, or cannot be loaded now
 	LeftOut  int       // objects that are left out because there are too many
 	Absent   int       // objects that the last complete listing lacks, and whose torrents are still shared
-	Err      error     // why the last listing failed, or nil
+	Err      error     // why the last listing failed, or what it has was not loaded, or nil
 }
 
 // Open starts to share the catalogue of the node's object store. It reads the state directory, but does not wait for the
@@ -61,7 +63,7 @@ func Open(cfg Config) (*Catalogue, error) {
 	if o == nil {
 		return nil, node.NewFault(node.FaultUsage, errors.New("a catalogue needs an object store"), "start with --store")
 	}
-	c := &Catalogue{node: cfg.Node, store: o.Store, warn: cfg.Warn, wake: make(chan struct{}, 1), entries: map[id.ID]entry{}, ours: map[id.ID]int32{}}
+	c := &Catalogue{node: cfg.Node, store: o.Store, warn: cfg.Warn, wake: make(chan struct{}, 1), entries: map[id.ID]entry{}, ours: map[id.ID]int32{}, failures: map[id.ID]failure{}}
 	if c.warn == nil {
 		c.warn = func(error) {}
 	}
@@ -105,11 +107,11 @@ func (c *Catalogue) restore() {
 		if err != nil {
 			continue
 		}
-		if e, name, err := parseEntry(b); err == nil && keyOf(name) == key && len(c.entries) < maxTorrents {
+		if e, err := parseEntry(b); err == nil && len(c.entries) < maxTorrents {
 			c.set(key, e)
 		}
 	}
-	c.count(absence{})
+	c.count()
 }
 
 // set sets an entry, and counts the objects of its torrent. mu is held, unless nobody else has c.
@@ -139,11 +141,19 @@ func (c *Catalogue) unset(key id.ID) (gone id.ID) {
 }
 
 // count updates the status. mu is held, unless nobody else has c.
-func (c *Catalogue) count(a absence) {
+func (c *Catalogue) count() {
 	s := &c.status
-	s.Objects, s.Torrents, s.Refused, s.Absent = len(c.entries), len(c.ours), 0, a.absent
+	s.Objects, s.Torrents, s.Refused = len(c.entries), len(c.ours), 0
 	for _, e := range c.entries {
 		if e.kind == refused {
+			s.Refused++
+		}
+	}
+	for key := range c.failures {
+		if e, ok := c.entries[key]; !ok {
+			s.Objects++
+			s.Refused++
+		} else if e.kind != refused {
 			s.Refused++
 		}
 	}
@@ -162,7 +172,7 @@ func (c *Catalogue) run() {
 		c.status.Err = err
 		c.mu.Unlock()
 		if isNew {
-			c.warn(fmt.Errorf("the catalogue in %s cannot be read, so that it stays as it is: %w", c.store.Location().Name(folder), err))
+			c.warn(fmt.Errorf("the catalogue in %s cannot be read completely, and is read again later: %w", c.store.Location().Name(folder), err))
 		}
 		if more && err == nil {
 			continue

@@ -44,27 +44,26 @@ func versionOf(o *objectstore.Object) uint64 {
 	return h.Sum64()
 }
 
-// encode returns the value of an entry in the journal: KIND INFOHASH VERSION NAME.
-func (e *entry) encode(name string) []byte {
-	return fmt.Appendf(nil, "%s %s %016x %s", kindNames[e.kind], e.infohash, e.version, name)
+// encode returns the value of an entry in the journal: KIND INFOHASH VERSION. The name of the object is only in its key, because
+// others choose it: it may have line breaks.
+func (e *entry) encode() []byte {
+	return fmt.Appendf(nil, "%s %s %016x", kindNames[e.kind], e.infohash, e.version)
 }
 
 // parseEntry parses the value of an entry in the journal.
-func parseEntry(b []byte) (e entry, name string, err error) {
-	var infohash, version string
+func parseEntry(b []byte) (e entry, err error) {
 	word, rest, _ := strings.Cut(string(b), " ")
-	infohash, rest, _ = strings.Cut(rest, " ")
-	version, name, _ = strings.Cut(rest, " ")
+	infohash, version, _ := strings.Cut(rest, " ")
 	for k, text := range kindNames {
 		if text == word && text != "" {
 			e.kind = kind(k)
 		}
 	}
 	if e.infohash, err = id.ParseHex(infohash); err != nil {
-		return e, "", err
+		return e, err
 	}
-	if _, err := fmt.Sscanf(version, "%016x", &e.version); err != nil || e.kind == 0 || name == "" {
-		return e, "", errors.New("the entry is damaged")
+	if _, err := fmt.Sscanf(version, "%016x", &e.version); err != nil || e.kind == 0 {
+		return e, errors.New("the entry is damaged")
 	}
-	return e, name, nil
+	return e, nil
 }

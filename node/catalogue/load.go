@@ -24,10 +24,11 @@ type loader struct {
 	mu       sync.Mutex
 	kept     int // entries
 	warnings int
-	err      error // of the store
+	denied   int   // in a row
+	err      error // of the store, or of the state directory
 }
 
-// load loads objects, several at the same time. After an error of the store it ends.
+// load loads objects, several at the same time. After an error of the store or of the state directory it ends.
 func (l *loader) load(ctx context.Context, list []objectstore.Object) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -53,7 +54,7 @@ func (l *loader) load(ctx context.Context, list []objectstore.Object) {
 	wg.Wait()
 }
 
-// fail notes the first error of the store.
+// fail notes the first error.
 func (l *loader) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,15 +69,37 @@ func (l *loader) loadOne(ctx context.Context, o *objectstore.Object) error {
 	torrent, err := l.read(ctx, o)
 	switch kind := objectstore.KindOf(err); {
 	case err == nil:
-	case kind == objectstore.Changed, kind == objectstore.NotFound:
-		return nil // the next listing says what it is now
-	case kind != 0 || ctx.Err() != nil:
-		return err
-	default:
+		l.mu.Lock()
+		l.denied = 0
+		l.mu.Unlock()
+		return l.add(ctx, o, torrent, e)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case kind == 0:
 		l.refuse(o, err)
 		return l.keep(ctx, o, e)
+	case kind == objectstore.Denied, kind == objectstore.Unsupported:
+		return l.deny(o, err)
 	}
-	return l.add(ctx, o, torrent, e)
+	l.c.postpone(o, l.round)
+	if objectstore.KindOf(err) == objectstore.Unavailable {
+		return err
+	}
+	return nil // the next listing says what it is now
+}
+
+// deny postpones an object that the store does not give, as one that is archived, encrypted, or of another owner. The error is not nil if
+// there are so many that it is one of the store.
+func (l *loader) deny(o *objectstore.Object, err error) error {
+	if l.c.postpone(o, l.round) {
+		l.refuse(o, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.denied++; l.denied < maxDenied {
+		return nil
+	}
+	return err
 }
 
 // read reads a torrent file.
@@ -117,29 +140,26 @@ func (l *loader) add(ctx context.Context, o *objectstore.Object, torrent *metain
 	switch {
 	case err == nil, errors.Is(err, node.ErrClosed):
 		return nil
-	case errors.Is(err, node.ErrDuplicate):
-		c.mu.Lock()
-		isOurs = isOurs || c.ours[e.infohash] > 1
-		c.mu.Unlock()
-		if isOurs {
-			return nil // another object has it too
-		}
-		e.kind = others
-	default:
-		l.refuse(o, err)
-		e.kind, e.infohash = refused, id.ID{}
+	case !errors.Is(err, node.ErrDuplicate): // the state directory does not take it now
+		c.postpone(o, l.round)
+		return errors.Join(err, c.forget(keyOf(o.Name)))
 	}
-	return c.forget(o.Name, e)
+	c.mu.Lock()
+	isOurs = isOurs || c.ours[e.infohash] > 1
+	c.mu.Unlock()
+	if isOurs {
+		return nil // another object has it too
+	}
+	e.kind = others
+	return errors.Join(c.forget(keyOf(o.Name)), c.keep(ctx, o.Name, e))
 }
 
-// forget replaces an entry whose torrent is not that of the catalogue. The node keeps the torrent.
-func (c *Catalogue) forget(name string, e entry) error {
-	key := keyOf(name)
+// forget removes an entry. The node keeps the torrent.
+func (c *Catalogue) forget(key id.ID) error {
 	c.mu.Lock()
 	c.unset(key)
-	c.set(key, e)
 	c.mu.Unlock()
-	return c.kept.Put(key, e.encode(name))
+	return c.kept.Delete(key)
 }
 
 // keep is Catalogue.keep, and counts what is done.
@@ -153,12 +173,13 @@ func (l *loader) keep(ctx context.Context, o *objectstore.Object, e entry) error
 // keep sets an entry, in the state directory too. If an object has another torrent than before, the earlier one is removed.
 func (c *Catalogue) keep(ctx context.Context, name string, e entry) error {
 	key := keyOf(name)
-	if err := c.kept.Put(key, e.encode(name)); err != nil {
+	if err := c.kept.Put(key, e.encode()); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	gone := c.unset(key)
 	c.set(key, e)
+	delete(c.failures, key)
 	if c.ours[gone] > 0 {
 		gone = id.ID{}
 	}
@@ -172,7 +193,7 @@ func (c *Catalogue) keep(ctx context.Context, name string, e entry) error {
 	return nil
 }
 
-// refuse warns about an object that is no torrent that can be shared.
+// refuse warns about an object that is left out.
 func (l *loader) refuse(o *objectstore.Object, err error) {
 	l.mu.Lock()
 	l.warnings++

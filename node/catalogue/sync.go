@@ -24,55 +24,76 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 	l := loader{c: c, round: round, bytes: semaphore.NewWeighted(maxLoadingBytes)}
 	l.load(ctx, fresh)
 	l.warnRest()
-	if err := errors.Join(listErr, l.err); err != nil || ctx.Err() != nil {
-		c.mu.Lock()
-		c.count(absence{absent: c.status.Absent})
-		c.mu.Unlock()
-		return false, errors.Join(err, c.kept.Sync())
-	}
-	if !more { // otherwise the listing did not go to the end
+	if listErr == nil && !more && ctx.Err() == nil { // the listing went to the end
 		c.removeAbsent(ctx, round, uint32(time.Now().Unix()))
 		c.mu.Lock()
+		c.dropFailures(round)
 		c.status.Listed, c.status.LeftOut = time.Now(), leftOut
 		c.mu.Unlock()
 	}
-	return more && l.kept > 0, c.kept.Sync()
+	c.mu.Lock()
+	c.count()
+	c.mu.Unlock()
+	return more && l.kept > 0, errors.Join(listErr, l.err, c.kept.Sync())
 }
 
-// list marks the entries that the store still has, and returns the objects that are new or have changed.
+// list marks the entries that the store still has, and returns the objects that are new or have changed. Those that could not be
+// loaded before come last.
 func (c *Catalogue) list(ctx context.Context, round uint32) (fresh []objectstore.Object, leftOut int, more bool, err error) {
-	for o, err := range c.store.List(ctx, folder) {
-		if err != nil {
-			return fresh, leftOut, false, err
+	var again []objectstore.Object
+	for o, listErr := range c.store.List(ctx, folder) {
+		if listErr != nil {
+			err = listErr
+			break
 		}
 		if !strings.HasSuffix(o.Name, suffix) || o.Size == 0 {
 			continue
 		}
-		switch known, room := c.mark(keyOf(o.Name), versionOf(&o), round, len(fresh)); {
-		case known:
-		case !room:
+		m := c.mark(keyOf(o.Name), versionOf(&o), round, len(fresh)+len(again))
+		switch {
+		case m == isKnown:
+		case m == hasNoRoom:
 			leftOut++
-		case len(fresh) == maxRound:
-			return fresh, leftOut, true, nil
-		default:
+		case len(fresh)+len(again) == maxRound:
+			return append(fresh, again...), leftOut, true, nil
+		case m == isNew:
 			fresh = append(fresh, o)
+		default:
+			again = append(again, o)
 		}
 	}
-	return fresh, leftOut, false, nil
+	return append(fresh, again...), leftOut, false, err
 }
 
-// mark notes that a listing has an object. It reports whether there is nothing to load: the object has not changed, and
-// the node has its torrent. room says that there is room for one more entry beside those that are to be loaded.
-func (c *Catalogue) mark(key id.ID, version uint64, round uint32, loading int) (known, room bool) {
+// marked says what is to be done with an object that is listed.
+type marked uint8
+
+const (
+	isKnown   marked = iota // nothing: it has not changed, and the node has its torrent, or it is left out for now
+	isNew                   // load it
+	isAgain                 // load it; that has failed before
+	hasNoRoom               // nothing: the catalogue is full
+)
+
+// mark notes that a listing has an object. loading is the number of those that are to be loaded.
+func (c *Catalogue) mark(key id.ID, version uint64, round uint32, loading int) marked {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[key]
-	if !ok {
-		return false, len(c.entries)+loading < maxTorrents
+	if ok {
+		e.round, e.absent = round, 0
+		c.entries[key] = e
 	}
-	e.round, e.absent = round, 0
-	c.entries[key] = e
-	return e.version == version && (e.kind != ours || c.node.Torrent(e.infohash) != nil), true
+	failedBefore, isLeftOut := c.failed(key, version, round)
+	switch {
+	case ok && e.version == version && (e.kind != ours || c.node.Torrent(e.infohash) != nil), isLeftOut:
+		return isKnown
+	case failedBefore:
+		return isAgain
+	case !ok && len(c.entries)+len(c.failures)+loading >= maxTorrents:
+		return hasNoRoom
+	}
+	return isNew
 }
 
 // removeAbsent removes the torrents whose objects have been absent for long enough.
@@ -99,7 +120,7 @@ func (c *Catalogue) removeAbsent(ctx context.Context, round, now uint32) {
 	}
 	isNew := a.isSuspicious() && len(keys) == 0 && !c.isSuspicious
 	c.isSuspicious = a.isSuspicious()
-	c.count(absence{absent: a.absent - len(keys)})
+	c.status.Absent = a.absent - len(keys)
 	c.mu.Unlock()
 	if isNew {
 		c.warn(fmt.Errorf("%d of the %d torrents of the catalogue in %s are gone at once; they are removed in an hour unless they come back", a.absent, a.known, c.store.Location().Name(folder)))
