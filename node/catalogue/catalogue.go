@@ -123,21 +123,19 @@ func (c *Catalogue) set(key id.ID, e entry) {
 	}
 }
 
-// unset removes an entry. It returns the infohash of a torrent of the catalogue that no object has any more, or zero.
-func (c *Catalogue) unset(key id.ID) (gone id.ID) {
+// unset removes an entry. mu is held, unless nobody else has c.
+func (c *Catalogue) unset(key id.ID) {
 	e, ok := c.entries[key]
 	if !ok {
-		return gone
+		return
 	}
 	delete(c.entries, key)
 	if e.kind != ours {
-		return gone
+		return
 	}
 	if c.ours[e.infohash]--; c.ours[e.infohash] == 0 {
 		delete(c.ours, e.infohash)
-		gone = e.infohash
 	}
-	return gone
 }
 
 // count updates the status. mu is held, unless nobody else has c.
@@ -172,7 +170,7 @@ func (c *Catalogue) run() {
 		c.status.Err = err
 		c.mu.Unlock()
 		if isNew {
-			c.warn(fmt.Errorf("the catalogue in %s cannot be read completely, and is read again later: %w", c.store.Location().Name(folder), err))
+			c.warn(fmt.Errorf("the catalogue in %s is not up to date, and is read again later: %w", c.store.Location().Name(folder), err))
 		}
 		if more && err == nil {
 			continue

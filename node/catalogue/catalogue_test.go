@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"fmt"
 	"net/http"
@@ -254,7 +255,7 @@ func TestABadListingRemovesNothing(t *testing.T) {
 		time.Sleep(time.Second)
 		store.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Status: http.StatusServiceUnavailable} })
 		time.Sleep(3 * time.Hour)
-		if s := r.Status(); s.Torrents != 30 || s.Err == nil || len(r.warnings) != 1 || !strings.Contains(r.warnings[0], "cannot be read") {
+		if s := r.Status(); s.Torrents != 30 || s.Err == nil || len(r.warnings) != 1 || !strings.Contains(r.warnings[0], "is not up to date") {
 			t.Errorf("the store is away: %+v, %q", s, r.warnings)
 		}
 		store.SetFault(nil)
@@ -320,6 +321,15 @@ func TestTorrentsOfTheUserStay(t *testing.T) {
 		time.Sleep(10 * interval)
 		if s := r.Status(); s.Objects != 1 || r.Torrent(torrent.Info.Hash) == nil {
 			t.Errorf("the user's torrent is removed: %+v", s)
+		}
+		store.Put("p/"+nameOf(torrent.Info.Hash), torrent.Append(nil))
+		time.Sleep(2 * interval)
+		if err := r.Node.Remove(t.Context(), torrent.Info.Hash, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * interval)
+		if s := r.Status(); s.Torrents != 2 || r.Torrent(torrent.Info.Hash) == nil {
+			t.Errorf("when the user has removed it, the catalogue does not share it: %+v", s)
 		}
 		r.end()
 	})
@@ -472,6 +482,39 @@ func TestAKillWhileTorrentsAreAdded(t *testing.T) {
 		time.Sleep(10 * interval)
 		if r.Torrent(hash) != nil {
 			t.Error("the torrent is taken for one of the user")
+		}
+		r.end()
+	})
+}
+
+// A torrent that cannot be removed, because the node is being closed, stays one of the catalogue, and is removed after the restart.
+func TestARemovalThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(10, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		leaves, changes := put(t, store, "leaves"), put(t, store, "changes")
+		state := t.TempDir()
+		r := start(t, n, 1, store, nodetest.State(state))
+		time.Sleep(time.Second)
+		r.Node.Close()
+		if err := r.removeAll(context.Background(), []id.ID{keyOf(nameOf(leaves))}); err == nil {
+			t.Fatal("the node removes a torrent after it is closed")
+		}
+		if err := r.keep(context.Background(), nameOf(changes), entry{kind: refused, version: 1}); err == nil {
+			t.Fatal("the node removes a torrent after it is closed")
+		}
+		if err := r.Catalogue.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r = start(t, n, 2, store, nodetest.State(state))
+		time.Sleep(time.Second)
+		if s := r.Status(); s.Torrents != 2 || r.Torrent(leaves) == nil {
+			t.Errorf("%+v", s)
+		}
+		store.Remove("p/" + nameOf(leaves))
+		store.Put("p/"+nameOf(changes), []byte("garbage"))
+		time.Sleep(5 * interval)
+		if s := r.Status(); s.Torrents != 0 || r.Torrent(leaves) != nil || r.Torrent(changes) != nil {
+			t.Errorf("they are taken for torrents of the user: %+v", s)
 		}
 		r.end()
 	})

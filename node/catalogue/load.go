@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"seedbed/internal/id"
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -154,14 +153,6 @@ func (l *loader) add(ctx context.Context, o *objectstore.Object, torrent *metain
 	return errors.Join(c.forget(keyOf(o.Name)), c.keep(ctx, o.Name, e))
 }
 
-// forget removes an entry. The node keeps the torrent.
-func (c *Catalogue) forget(key id.ID) error {
-	c.mu.Lock()
-	c.unset(key)
-	c.mu.Unlock()
-	return c.kept.Delete(key)
-}
-
 // keep is Catalogue.keep, and counts what is done.
 func (l *loader) keep(ctx context.Context, o *objectstore.Object, e entry) error {
 	l.mu.Lock()
@@ -173,23 +164,16 @@ func (l *loader) keep(ctx context.Context, o *objectstore.Object, e entry) error
 // keep sets an entry, in the state directory too. If an object has another torrent than before, the earlier one is removed.
 func (c *Catalogue) keep(ctx context.Context, name string, e entry) error {
 	key := keyOf(name)
+	if err := c.removeTorrent(ctx, key, e.infohash); err != nil {
+		return err
+	}
 	if err := c.kept.Put(key, e.encode()); err != nil {
 		return err
 	}
 	c.mu.Lock()
-	gone := c.unset(key)
+	defer c.mu.Unlock()
 	c.set(key, e)
 	delete(c.failures, key)
-	if c.ours[gone] > 0 {
-		gone = id.ID{}
-	}
-	c.mu.Unlock()
-	if gone.IsZero() {
-		return nil
-	}
-	if err := c.node.Remove(ctx, gone, false); err != nil && !errors.Is(err, node.ErrUnknown) {
-		return err
-	}
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"seedbed/internal/id"
 	"seedbed/internal/objectstore"
-	"seedbed/node"
 )
 
 // sync lists the store once and does what follows. more says that there is more to load than one round loads.
@@ -24,8 +23,9 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 	l := loader{c: c, round: round, bytes: semaphore.NewWeighted(maxLoadingBytes)}
 	l.load(ctx, fresh)
 	l.warnRest()
+	var removeErr error
 	if listErr == nil && !more && ctx.Err() == nil { // the listing went to the end
-		c.removeAbsent(ctx, round, uint32(time.Now().Unix()))
+		removeErr = c.removeAbsent(ctx, round, uint32(time.Now().Unix()))
 		c.mu.Lock()
 		c.dropFailures(round)
 		c.status.Listed, c.status.LeftOut = time.Now(), leftOut
@@ -34,7 +34,7 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 	c.mu.Lock()
 	c.count()
 	c.mu.Unlock()
-	return more && l.kept > 0, errors.Join(listErr, l.err, c.kept.Sync())
+	return more && l.kept > 0, errors.Join(listErr, l.err, removeErr, c.kept.Sync())
 }
 
 // list marks the entries that the store still has, and returns the objects that are new or have changed. Those that could not be
@@ -86,7 +86,7 @@ func (c *Catalogue) mark(key id.ID, version uint64, round uint32, loading int) m
 	}
 	failedBefore, isLeftOut := c.failed(key, version, round)
 	switch {
-	case ok && e.version == version && (e.kind != ours || c.node.Torrent(e.infohash) != nil), isLeftOut:
+	case ok && e.version == version && (e.kind == refused || c.node.Torrent(e.infohash) != nil), isLeftOut:
 		return isKnown
 	case failedBefore:
 		return isAgain
@@ -97,7 +97,7 @@ func (c *Catalogue) mark(key id.ID, version uint64, round uint32, loading int) m
 }
 
 // removeAbsent removes the torrents whose objects have been absent for long enough.
-func (c *Catalogue) removeAbsent(ctx context.Context, round, now uint32) {
+func (c *Catalogue) removeAbsent(ctx context.Context, round, now uint32) error {
 	c.mu.Lock()
 	a := absence{known: len(c.entries)}
 	for key, e := range c.entries {
@@ -107,33 +107,21 @@ func (c *Catalogue) removeAbsent(ctx context.Context, round, now uint32) {
 			a.absent++
 		}
 	}
-	var keys, gone []id.ID
+	var gone []id.ID
 	for key, e := range c.entries {
 		if e.isGone(now, a.patience()) {
-			keys = append(keys, key)
+			gone = append(gone, key)
 		}
 	}
-	for _, key := range keys {
-		if infohash := c.unset(key); !infohash.IsZero() {
-			gone = append(gone, infohash)
-		}
-	}
-	isNew := a.isSuspicious() && len(keys) == 0 && !c.isSuspicious
+	isNew := a.isSuspicious() && len(gone) == 0 && !c.isSuspicious
 	c.isSuspicious = a.isSuspicious()
-	c.status.Absent = a.absent - len(keys)
+	c.status.Absent = a.absent - len(gone)
 	c.mu.Unlock()
 	if isNew {
 		c.warn(fmt.Errorf("%d of the %d torrents of the catalogue in %s are gone at once; they are removed in an hour unless they come back", a.absent, a.known, c.store.Location().Name(folder)))
 	}
-	for _, infohash := range gone {
-		if err := c.node.Remove(ctx, infohash, false); err != nil && !errors.Is(err, node.ErrUnknown) {
-			c.warn(fmt.Errorf("a torrent that has left the catalogue cannot be removed: %w", err))
-		}
+	if err := c.removeAll(ctx, gone); err != nil {
+		return fmt.Errorf("torrents that have left the catalogue cannot be removed: %w", err)
 	}
-	for _, key := range keys {
-		if err := c.kept.Delete(key); err != nil {
-			c.warn(fmt.Errorf("cannot keep what is in the catalogue: %w", err))
-			return
-		}
-	}
+	return nil
 }
