@@ -7,9 +7,10 @@ import "time"
 //
 //   - a listing that ends with an error removes nothing,
 //   - a torrent is removed when all complete listings of absentTime lack it,
-//   - and if all or more than half of the catalogue is absent at once, when they do for manyAbsentTime.
+//   - and if a suspicious part of the catalogue is absent at once, when they do for manyAbsentTime. When some have come back, so
+//     that the rest is not suspicious any more, the time of the rest begins anew: it may come back as well.
 //
-// A restart begins the time anew.
+// A restart begins the time anew. Times are in seconds since Open, because the clock of the machine may be set.
 const (
 	absentTime     = 2 * time.Minute
 	manyAbsentTime = time.Hour
@@ -20,7 +21,8 @@ const (
 // absence counts the entries that a complete listing lacks.
 type absence struct{ known, absent int }
 
-// isSuspicious reports whether so many are absent that the listing may be wrong.
+// isSuspicious reports whether so many are absent that the listing may be wrong: all, if they are several, or more than half, if they are
+// more than fewAbsent. Users remove one or a few, and do not want to wait for an hour.
 func (a absence) isSuspicious() bool {
 	return a.absent > 1 && a.absent == a.known || a.absent > fewAbsent && a.absent > a.known/2
 }
@@ -33,14 +35,17 @@ func (a absence) patience() time.Duration {
 	return absentTime
 }
 
-// noteAbsence notes that a complete listing at a time in Unix seconds lacks the entry.
+// noteAbsence notes that a complete listing lacks the entry.
 func (e *entry) noteAbsence(now uint32) {
 	if e.absent == 0 {
-		e.absent = max(now, 1)
+		e.absent = now
 	}
 }
 
 // isGone reports whether the entry has been absent for long enough.
 func (e *entry) isGone(now uint32, patience time.Duration) bool {
-	return e.absent != 0 && time.Duration(int64(now)-int64(e.absent))*time.Second >= patience
+	return e.absent != 0 && time.Duration(now-e.absent)*time.Second >= patience
 }
+
+// now returns the time in seconds since Open. It is never 0.
+func (c *Catalogue) now() uint32 { return uint32(time.Since(c.opened)/time.Second) + 1 }

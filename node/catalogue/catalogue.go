@@ -33,6 +33,8 @@ type Catalogue struct {
 	wake  chan struct{}
 	ended sync.WaitGroup
 
+	opened time.Time
+
 	mu      sync.Mutex
 	entries map[id.ID]entry // by the keys of their names
 	ours    map[id.ID]int32 // the infohashes of the torrents that the catalogue has added; how many objects have each
@@ -63,7 +65,7 @@ func Open(cfg Config) (*Catalogue, error) {
 	if o == nil {
 		return nil, node.NewFault(node.FaultUsage, errors.New("a catalogue needs an object store"), "start with --store")
 	}
-	c := &Catalogue{node: cfg.Node, store: o.Store, warn: cfg.Warn, wake: make(chan struct{}, 1), entries: map[id.ID]entry{}, ours: map[id.ID]int32{}, failures: map[id.ID]failure{}}
+	c := &Catalogue{node: cfg.Node, store: o.Store, warn: cfg.Warn, wake: make(chan struct{}, 1), entries: map[id.ID]entry{}, ours: map[id.ID]int32{}, failures: map[id.ID]failure{}, opened: time.Now()}
 	if c.warn == nil {
 		c.warn = func(error) {}
 	}

@@ -272,6 +272,14 @@ func TestABadListingRemovesNothing(t *testing.T) {
 		if s := r.Status(); s.Torrents != 30 || s.Absent != 20 || s.Err != nil || len(r.warnings) != 2 || !strings.Contains(r.warnings[1], "20 of the 30") {
 			t.Errorf("most of the listing is gone: %+v, %q", s, r.warnings)
 		}
+		for _, h := range hashes[10:20] {
+			name := "p/" + nameOf(h)
+			store.Put(name, content[name])
+		}
+		time.Sleep(interval + time.Second)
+		if s := r.Status(); s.Torrents != 30 || s.Absent != 10 {
+			t.Errorf("some have come back, and the rest is removed at once: %+v", s)
+		}
 		for name, b := range content {
 			store.Put(name, b)
 		}

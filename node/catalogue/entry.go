@@ -16,7 +16,7 @@ type entry struct {
 	infohash id.ID  // zero for one that is refused
 	version  uint64 // of the content; see versionOf
 	round    uint32 // the last complete or running listing that has it
-	absent   uint32 // when a complete listing lacked it first, in Unix seconds; 0: the last one has it
+	absent   uint32 // since when complete listings lack it, as Catalogue.now; 0: the last one has it
 	kind     kind
 }
 

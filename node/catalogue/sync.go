@@ -25,7 +25,7 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 	l.warnRest()
 	var removeErr error
 	if listErr == nil && !more && ctx.Err() == nil { // the listing went to the end
-		removeErr = c.removeAbsent(ctx, round, uint32(time.Now().Unix()))
+		removeErr = c.removeAbsent(ctx, round, c.now())
 		c.mu.Lock()
 		c.dropFailures(round)
 		c.status.Listed, c.status.LeftOut = time.Now(), leftOut
@@ -100,15 +100,22 @@ func (c *Catalogue) mark(key id.ID, version uint64, round uint32, loading int) m
 func (c *Catalogue) removeAbsent(ctx context.Context, round, now uint32) error {
 	c.mu.Lock()
 	a := absence{known: len(c.entries)}
-	for key, e := range c.entries {
+	for _, e := range c.entries {
 		if e.round != round {
-			e.noteAbsence(now)
-			c.entries[key] = e
 			a.absent++
 		}
 	}
+	isRelieved := c.isSuspicious && !a.isSuspicious()
 	var gone []id.ID
 	for key, e := range c.entries {
+		if e.round == round {
+			continue
+		}
+		if isRelieved {
+			e.absent = 0
+		}
+		e.noteAbsence(now)
+		c.entries[key] = e
 		if e.isGone(now, a.patience()) {
 			gone = append(gone, key)
 		}
