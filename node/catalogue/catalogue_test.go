@@ -63,7 +63,9 @@ type rig struct {
 }
 
 // withStore gives a node the store.
-func withStore(t testing.TB, s *s3test.Store) func(*node.Config) {
+func withStore(t testing.TB, s *s3test.Store) func(*node.Config) { return withStoreAt(t, s, "p") }
+
+func withStoreAt(t testing.TB, s *s3test.Store, prefix string) func(*node.Config) {
 	return func(c *node.Config) {
 		handles := storage.NewHandles(0)
 		t.Cleanup(handles.Close)
@@ -72,14 +74,14 @@ func withStore(t testing.TB, s *s3test.Store) func(*node.Config) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = cache.Close() })
-		c.Objects = &node.Objects{Store: s.Open("p"), Shared: s3store.NewShared(cache)}
+		c.Objects = &node.Objects{Store: s.Open(prefix), Shared: s3store.NewShared(cache)}
 	}
 }
 
 func start(t testing.TB, n *simnet.Net, num int, s *s3test.Store, opts ...func(*node.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, store: s}
-	r.Node = nodetest.Start(t, n, num, append(opts, withStore(t, s))...)
+	r.Node = nodetest.Start(t, n, num, append([]func(*node.Config){withStore(t, s)}, opts...)...)
 	if err := r.Restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +119,7 @@ func put(t testing.TB, s *s3test.Store, name string) id.ID {
 // loads returns how many objects of the catalogue were read.
 func loads(s *s3test.Store) (n int) {
 	for _, r := range s.Requests() {
-		if strings.HasPrefix(r, "GET /bucket/p/"+folder) {
+		if strings.HasPrefix(r, "GET /bucket/") && strings.Contains(r, "/"+folder) {
 			n++
 		}
 	}
@@ -523,6 +525,46 @@ func TestARemovalThatFails(t *testing.T) {
 		time.Sleep(5 * interval)
 		if s := r.Status(); s.Torrents != 0 || r.Torrent(leaves) != nil || r.Torrent(changes) != nil {
 			t.Errorf("they are taken for torrents of the user: %+v", s)
+		}
+		r.end()
+	})
+}
+
+// A node that gets another store, with the same objects, shares the torrents from there.
+func TestAnotherStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := simnet.New(11, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+		copied, left := put(t, store, "copied"), put(t, store, "left")
+		for _, name := range []string{"copied", nameOf(copied)} {
+			store.Put("q/"+name, store.Get("p/"+name))
+		}
+		state := t.TempDir()
+		r := start(t, n, 1, store, nodetest.State(state))
+		time.Sleep(time.Second)
+		r.end()
+		store.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Status: http.StatusForbidden} })
+		r = start(t, n, 2, store, nodetest.State(state), withStoreAt(t, store, "q"))
+		time.Sleep(2 * interval)
+		if s := r.Status(); s.Torrents != 2 || s.Err == nil {
+			t.Errorf("while it cannot be listed: %+v", s)
+		}
+		store.SetFault(nil)
+		time.Sleep(interval + time.Second)
+		if s := r.Status(); s.Torrents != 1 || r.Torrent(left) != nil || s.Err != nil {
+			t.Errorf("%+v", s)
+		}
+		peer, dir := nodetest.Start(t, n, 3), t.TempDir()
+		data := filetest.RandomBytes("copied", 20_000)
+		if _, err := peer.Add(node.Spec{Torrent: torrentOf(t, "copied", data), Dir: dir, Peers: []string{nodetest.AddrPort(2).String()}}); err != nil {
+			t.Fatal(err)
+		}
+		peer.Await(node.Complete, time.Minute)
+		r.end()
+		was := loads(store)
+		r = start(t, n, 4, store, nodetest.State(state), withStoreAt(t, store, "q"))
+		time.Sleep(2 * interval)
+		if s := r.Status(); s.Torrents != 1 || loads(store) != was {
+			t.Errorf("after a restart: %+v", s)
 		}
 		r.end()
 	})

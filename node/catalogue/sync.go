@@ -15,6 +15,9 @@ import (
 
 // sync lists the store once and does what follows. more says that there is more to load than one round loads.
 func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
+	if err := c.adopt(ctx); err != nil {
+		return false, err
+	}
 	c.mu.Lock()
 	c.round++
 	round := c.round
