@@ -34,6 +34,7 @@ type Catalogue struct {
 	ended sync.WaitGroup
 
 	opened time.Time
+	listed int // objects that the last listing had; only run uses it
 
 	mu      sync.Mutex
 	entries map[id.ID]entry // by the keys of their names
@@ -177,8 +178,13 @@ func (c *Catalogue) run() {
 		if more && err == nil {
 			continue
 		}
-		c.pause(max(interval, listingShare*time.Since(began)))
+		c.pause(max(listingPause(c.listed), listingShare*time.Since(began)))
 	}
+}
+
+// listingPause returns the time until the next listing, after one that had this many objects.
+func listingPause(objects int) time.Duration {
+	return max(interval, time.Duration(objects)*time.Minute/(listPage*maxListRequests))
 }
 
 // listingShare limits the listings of a slow store or a large catalogue to about 1/listingShare of all time.

@@ -530,6 +530,16 @@ func TestARemovalThatFails(t *testing.T) {
 	})
 }
 
+// The listings of a catalogue take at most 10 requests a minute, and a small one is listed every minute.
+func TestTheRequestsOfListings(t *testing.T) {
+	for _, objects := range []int{0, 1, 9_999, 10_000, 25_000, 100_000, maxTorrents} {
+		pause := listingPause(objects)
+		if requests := float64(objects) / listPage; requests/pause.Minutes() > 10 || pause > interval && objects <= 10_000 {
+			t.Errorf("%d objects are listed every %v", objects, pause)
+		}
+	}
+}
+
 // A node that gets another store, with the same objects, shares the torrents from there.
 func TestAnotherStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

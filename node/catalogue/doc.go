@@ -1,6 +1,6 @@
 // Package catalogue shares the torrents whose files are in an object store: one for each torrent file below .seedbed/torrents/ there.
 //
-// A Catalogue belongs to one node and uses only its exported API. It lists the store at the start and then every minute or so,
+// A Catalogue belongs to one node and uses only its exported API. It lists the store at the start and then every minute, or less often if it is large,
 // loads what is new, and adds it to the session of the node as torrents of objects (node.Spec.Objects). What has left the
 // store leaves the node too, but not at once, because a store may list too little (absence.go). What each object was is
 // kept in the state directory, so that a restart loads only what has changed.
@@ -25,8 +25,12 @@ const folder = ".seedbed/torrents/"
 const suffix = ".torrent"
 
 const (
-	// interval is how often the store is listed. A list of 100,000 objects takes 100 requests.
+	// interval is how often the store is listed at most. Stores charge for listings, so that a large catalogue is listed less often:
+	// see listingPause.
 	interval = time.Minute
+	// listPage is the number of objects that a store lists in one answer, and maxListRequests how many answers a minute a node asks for.
+	listPage        = 1000
+	maxListRequests = 10
 	// maxTorrents is the maximum number of objects of a catalogue that are shared. What a store lists after these is left out.
 	maxTorrents = 250_000
 	// maxFile is the maximum size of a torrent file in bytes.

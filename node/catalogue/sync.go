@@ -44,11 +44,13 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 // loaded before come last.
 func (c *Catalogue) list(ctx context.Context, round uint32) (fresh []objectstore.Object, leftOut int, more bool, err error) {
 	var again []objectstore.Object
+	c.listed = 0
 	for o, listErr := range c.store.List(ctx, folder) {
 		if listErr != nil {
 			err = listErr
 			break
 		}
+		c.listed++
 		if !strings.HasSuffix(o.Name, suffix) || o.Size == 0 {
 			continue
 		}
