@@ -540,6 +540,22 @@ func TestTheRequestsOfListings(t *testing.T) {
 	}
 }
 
+// Check names what is missing.
+func TestCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := s3test.New(t)
+		torrent := torrentOf(t, "film", []byte("data"))
+		err := Check(t.Context(), store.Open("p"), torrent)
+		if node.KindOf(err) != node.FaultIncomplete || !strings.Contains(err.Error(), "s3://bucket/p/film is missing or has another size") {
+			t.Error(err)
+		}
+		store.Put("p/film", []byte("data"))
+		if err := Check(t.Context(), store.Open("p"), torrent); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A node that gets another store, with the same objects, shares the torrents from there.
 func TestAnotherStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@
 // files, or are too large, cost a warning and are not loaded again until they change. A torrent that the user has added
 // is left alone.
 //
-// Put and Remove change the catalogue of a store. They need no node.
+// Check, Put and Remove are for those who change the catalogue of a store. They need no node.
 package catalogue
 
 import (

@@ -9,7 +9,23 @@ import (
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/swarm/s3store"
 )
+
+// Check returns an error if the store lacks objects of a torrent, or has them in another size. Nodes would announce the torrent, but could
+// not serve it. The objects are not read.
+func Check(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error {
+	n, first, err := s3store.Missing(ctx, s, t.Info)
+	if err != nil || n == 0 {
+		return err
+	}
+	more := ""
+	if n > 1 {
+		more = fmt.Sprintf(", and %d more", n-1)
+	}
+	return node.NewFault(node.FaultIncomplete, fmt.Errorf("%s is not complete in %s: %s is missing or has another size%s", t.Info.Name, s.Location(), first, more),
+		"put its objects there first; seedbed catalogue add --force adds it nevertheless")
+}
 
 // Put writes a torrent into the catalogue of a store. It is no error if it is there. Nodes share it after their next listing.
 func Put(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error {
@@ -32,7 +48,7 @@ func Remove(ctx context.Context, s *objectstore.Store, infohash id.ID) error {
 	name := nameOf(infohash)
 	if _, err := s.Stat(ctx, name); err != nil {
 		if objectstore.KindOf(err) == objectstore.NotFound {
-			return fmt.Errorf("%w: %s", ErrAbsent, s.Location().Name(name))
+			return fmt.Errorf("%w as %s; if another tool has put it there under another name, remove that object", ErrAbsent, s.Location().Name(name))
 		}
 		return err
 	}

@@ -45,11 +45,16 @@ func (d *Daemon) Catalogue() (catalogue.Status, error) {
 }
 
 // AddToCatalogue writes a torrent into the catalogue of the object store, from which all nodes of the store share it.
+// It refuses one whose objects are not there.
 func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent) error {
 	if d.catalogue == nil {
 		return ErrNoCatalogue
 	}
-	if err := catalogue.Put(ctx, d.node.Objects().Store, t); err != nil {
+	store := d.node.Objects().Store
+	if err := catalogue.Check(ctx, store, t); err != nil {
+		return err
+	}
+	if err := catalogue.Put(ctx, store, t); err != nil {
 		return err
 	}
 	d.catalogue.Refresh()

@@ -38,15 +38,22 @@ func add(a *app.App) *cobra.Command {
 		Use:   "add FILE.torrent...",
 		Short: "Add torrents to the catalogue of an object store",
 		Long: `Add torrents to the catalogue of the object store of --store, which must have their files below
-the same place. The daemons share them after their next listing, within a minute or so.`,
+the same place. The daemons share them after their next listing, within a minute, or some minutes if
+there are more than 10,000 torrents.`,
 		Example: `  seedbed create s3://films/2026/film -o film.torrent
   seedbed catalogue add film.torrent --store s3://films/2026`,
 		Args: cobra.MinimumNArgs(1),
 	}
+	force := cmd.Flags().Bool("force", false, "add torrents even if the store lacks their files, as before they are put there")
 	return changing(a, cmd, func(ctx context.Context, s *objectstore.Store, arg string) error {
 		t, err := argument.ReadTorrent(ctx, arg)
 		if err != nil {
 			return err
+		}
+		if !*force {
+			if err := catalogue.Check(ctx, s, t); err != nil {
+				return err
+			}
 		}
 		if err := catalogue.Put(ctx, s, t); err != nil {
 			return err

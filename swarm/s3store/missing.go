@@ -1,0 +1,56 @@
+package s3store
+
+import (
+	"context"
+	"fmt"
+
+	"seedbed/internal/objectstore"
+	"seedbed/magnet/metainfo"
+)
+
+// Missing looks for the objects of a torrent, without reading them. It returns how many files lack an object of their size, and the
+// location of the first one.
+func Missing(ctx context.Context, store *objectstore.Store, info *metainfo.Info) (count int, first string, err error) {
+	at, err := locate(ctx, store, info)
+	if err != nil {
+		return 0, "", err
+	}
+	missing := map[string]int64{} // sizes by the names of the objects
+	for i := range info.Files {
+		if f := &info.Files[i]; f.IsRegular() && f.Length > 0 {
+			missing[at.objectOf(info, i)] = f.Length
+		}
+	}
+	found := func(o objectstore.Object) {
+		if size, ok := missing[o.Name]; ok && size == o.Size {
+			delete(missing, o.Name)
+		}
+	}
+	if info.IsMulti() {
+		listed := 0
+		for o, err := range at.store.List(ctx, at.object(info.Name+"/")) {
+			if err != nil {
+				return 0, "", err
+			}
+			if listed++; listed > maxListed*len(info.Files)+maxListed { // as in survey
+				return 0, "", fmt.Errorf("there are more than %d objects in %s, and the torrent has %d files", listed-1, at.location(info.Name), len(info.Files))
+			}
+			if found(o); len(missing) == 0 {
+				break
+			}
+		}
+	} else if o, err := at.store.Stat(ctx, info.Name); err == nil {
+		found(o)
+	} else if objectstore.KindOf(err) != objectstore.NotFound {
+		return 0, "", err
+	}
+	for i := range info.Files {
+		if _, ok := missing[at.objectOf(info, i)]; !ok {
+			continue
+		}
+		if count++; count == 1 {
+			first = at.location(info.PathOf(i))
+		}
+	}
+	return count, first, nil
+}
