@@ -128,7 +128,7 @@ func TestAStoreThatFails(t *testing.T) {
 		return f
 	})
 	o.seedStore(ctx, t, "10.20.12.3", p, t.TempDir())
-	r, err := askRaw(ctx, "10.20.12.4", "10.20.12.3", p)
+	r, err := askRaw(ctx, "10.20.12.4", "10.20.12.3", p, 20)
 	must(t, err)
 	t.Logf("faults: %v; %d blocks, %d refused", faults, r.right, r.refused)
 	if r.wrong > 0 || r.missing() > 0 {
@@ -158,7 +158,7 @@ func TestAnObjectThatIsReplaced(t *testing.T) {
 	other.write(t, other.parent)
 	o.put(ctx, &other, "films/")
 
-	r, err := askRaw(ctx, "10.20.13.3", "10.20.13.2", p)
+	r, err := askRaw(ctx, "10.20.13.3", "10.20.13.2", p, 1)
 	if r.wrong > 0 {
 		t.Errorf("%d blocks were wrong", r.wrong)
 	}
@@ -184,8 +184,8 @@ type rawAnswers struct {
 
 func (a rawAnswers) missing() int { return a.blocks - a.right }
 
-// askRaw requests every block of a torrent once, and compares what it gets.
-func askRaw(ctx context.Context, from, to string, p *payload) (a rawAnswers, err error) {
+// askRaw requests every block of a torrent, again up to so many times in all if it is refused, and compares what it gets.
+func askRaw(ctx context.Context, from, to string, p *payload, tries int) (a rawAnswers, err error) {
 	var all bytes.Buffer
 	for _, f := range p.files {
 		all.Write(f.data)
@@ -215,7 +215,7 @@ func askRaw(ctx context.Context, from, to string, p *payload) (a rawAnswers, err
 		todo = append(todo, off)
 	}
 	a.blocks = len(todo)
-	waiting, choked := map[int64]bool{}, true
+	waiting, refusals, choked := map[int64]bool{}, map[int64]int{}, true
 	var b []byte
 	for a.right+a.wrong+a.refused < a.blocks {
 		var out []byte
@@ -239,8 +239,12 @@ func askRaw(ctx context.Context, from, to string, p *payload) (a rawAnswers, err
 		case wire.Choke:
 			choked = true
 		case wire.Reject:
-			a.refused++
 			delete(waiting, off)
+			if refusals[off]++; refusals[off] < tries {
+				todo = append(todo, off)
+			} else {
+				a.refused++
+			}
 		case wire.Piece:
 			delete(waiting, off)
 			if bytes.Equal(m.Payload, data[off:off+int64(len(m.Payload))]) {

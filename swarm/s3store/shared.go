@@ -24,7 +24,7 @@ const (
 	fetchTime = time.Minute
 	// awayAfter is how long fetches fail until the store counts as away. Nobody has to wait for it then, and
 	// it is asked once every askAwayEvery for something that is not being fetched.
-	awayAfter    = 3 * time.Second
+	awayAfter    = 5 * time.Second
 	askAwayEvery = time.Second
 )
 
