@@ -462,24 +462,25 @@ func TestNobodyWaitsForAStoreThatIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.server.SetDown(true)
-		ask := func(off int64) (error, time.Duration) {
+		ask := func(off int64) (took time.Duration, err error) {
 			start, answer := time.Now(), make(chan error, 1)
 			if l.Fetch(off, 16<<10, func(err error) { answer <- err }, always) {
-				return nil, 0
+				return 0, nil
 			}
-			return <-answer, time.Since(start)
+			err = <-answer
+			return time.Since(start), err
 		}
 		var wg sync.WaitGroup
 		for i := range int64(20) { // more than can be fetched at a time
 			wg.Go(func() {
-				if err, took := ask((i + 3) * 8 << 20); !errors.Is(err, storage.ErrAway) || took > 4*awayAfter {
+				if took, err := ask((i + 3) * 8 << 20); !errors.Is(err, storage.ErrAway) || took > 4*awayAfter {
 					t.Errorf("block %d: %v after %v", i+3, err, took)
 				}
 			})
 		}
 		wg.Wait()
 		for i := range int64(20) {
-			if err, took := ask((i + 3) * 8 << 20); !errors.Is(err, storage.ErrAway) || took > 0 {
+			if took, err := ask((i + 3) * 8 << 20); !errors.Is(err, storage.ErrAway) || took > 0 {
 				t.Errorf("again block %d: %v after %v", i+3, err, took)
 			}
 		}
@@ -490,7 +491,7 @@ func TestNobodyWaitsForAStoreThatIsAway(t *testing.T) {
 		l.server.SetDown(false)
 		start := time.Now()
 		for {
-			if err, _ := ask(24 << 20); err == nil {
+			if _, err := ask(24 << 20); err == nil {
 				break
 			}
 			time.Sleep(askAwayEvery)
