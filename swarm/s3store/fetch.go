@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/storage"
@@ -142,8 +143,10 @@ func (f *fetch) wake(ended bool, err error) {
 // run fetches the unit, and puts it into the cache.
 func (f *fetch) run() error {
 	s := f.s
-	if f.delay > 0 && !pause(f.ctx, f.delay) {
-		return f.ctx.Err()
+	if f.delay > 0 {
+		if err := await.Sleep(f.ctx, f.delay); err != nil {
+			return err
+		}
 	}
 	if err := f.begin(); err != nil {
 		return err
@@ -207,8 +210,8 @@ func (f *fetch) fill() (number uint32, err error) {
 		var local *storage.Error
 		switch {
 		case err == errDoubtful:
-			if !pause(f.ctx, doubtTime) {
-				return number, f.ctx.Err()
+			if err := await.Sleep(f.ctx, doubtTime); err != nil {
+				return number, err
 			}
 		case errors.As(err, &local) && local.Kind == storage.Full && c.makeRoom(2*size):
 		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline):
@@ -217,7 +220,7 @@ func (f *fetch) fill() (number uint32, err error) {
 			s.setAway()
 			fallthrough
 		default:
-			if !pause(f.ctx, wait) {
+			if await.Sleep(f.ctx, wait) != nil {
 				return number, err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"seedbed/internal/await"
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/create"
@@ -203,7 +204,7 @@ func (m *maker) hashRange(ctx context.Context, d *metainfo.Draft, fileOf []int, 
 		if first > before {
 			deadline, wait = time.Now().Add(fetchTime), retryFirst
 		}
-		if objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline) || !pause(ctx, wait) {
+		if objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline) || await.Sleep(ctx, wait) != nil {
 			return err
 		}
 	}

@@ -101,15 +101,3 @@ func acquire(ctx context.Context, places chan struct{}) error {
 		return ctx.Err()
 	}
 }
-
-// pause waits before the next attempt. It returns false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

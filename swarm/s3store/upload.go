@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"seedbed/internal/await"
 	"seedbed/internal/objectstore"
 )
 
@@ -46,8 +47,8 @@ func (w *Writer) upload(file int) error {
 			return err
 		}
 		w.away(err)
-		if !pause(w.ctx, wait) {
-			return w.ctx.Err()
+		if err := await.Sleep(w.ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"seedbed/internal/await"
 	"seedbed/internal/bitset"
 	"seedbed/internal/objectstore"
 	"seedbed/swarm/storage"
@@ -176,7 +177,7 @@ func (w *Writer) Finish() error {
 			return err
 		}
 		err := w.settle()
-		if objectstore.KindOf(err) != objectstore.Unavailable || !pause(w.ctx, wait) {
+		if objectstore.KindOf(err) != objectstore.Unavailable || await.Sleep(w.ctx, wait) != nil {
 			return err
 		}
 		w.away(err)
