@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,16 +50,8 @@ type Config struct {
 // Environment fills in what the environment says, as for other tools: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL,
 // AWS_REGION and AWS_DEFAULT_REGION.
 func (c Config) Environment() Config {
-	first := func(had string, names ...string) string {
-		for _, name := range names {
-			if had == "" {
-				had = os.Getenv(name)
-			}
-		}
-		return had
-	}
-	c.Endpoint = first(c.Endpoint, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-	c.Region = first(c.Region, "AWS_REGION", "AWS_DEFAULT_REGION")
+	c.Endpoint = cmp.Or(c.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
+	c.Region = cmp.Or(c.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 	return c
 }
 
@@ -78,10 +71,7 @@ const (
 
 // Open returns the store of a configuration. It makes no request.
 func Open(c Config) (*Store, error) {
-	text := c.Endpoint
-	if text == "" {
-		text = amazon
-	}
+	text := cmp.Or(c.Endpoint, amazon)
 	u, err := parseEndpoint(text)
 	if err != nil {
 		return nil, err

@@ -80,13 +80,12 @@ func KindOf(err error) Kind {
 }
 
 var (
-	errSilent    = errors.New("the store sends nothing")
-	errNoRange   = errors.New("the store sent another part of the object than the one that was asked for")
-	errReplaced  = errors.New("the object has been replaced")
-	errCut       = errors.New("the store closed the connection too early")
-	errLoop      = errors.New("the store lists the same objects again and again")
-	errTooLong   = errors.New("the answer of the store is too long")
-	errCondition = errors.New("somebody else has written it")
+	errSilent   = errors.New("the store sends nothing")
+	errNoRange  = errors.New("the store sent another part of the object than the one that was asked for")
+	errReplaced = errors.New("the object has been replaced")
+	errCut      = errors.New("the store closed the connection too early")
+	errLoop     = errors.New("the store lists the same objects again and again")
+	errTooLong  = errors.New("the answer of the store is too long")
 )
 
 // fail makes an *Error. If the caller gave up, the error is that of ctx.
@@ -107,7 +106,7 @@ func (s *Store) fail(ctx context.Context, op, name string, err error) error {
 // kindOf classifies an error of the library.
 func kindOf(err error) Kind {
 	switch {
-	case errors.Is(err, errReplaced), errors.Is(err, errCondition):
+	case errors.Is(err, errReplaced):
 		return Changed
 	case errors.Is(err, errNoRange), errors.Is(err, errLoop), errors.Is(err, errTooLong):
 		return Unsupported

@@ -109,7 +109,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 	}
 }
 
-// listPage is how many objects a store lists in one answer.
+// listPage is how many objects, or parts, a store lists in one answer.
 const listPage = 1000
 
 // Read opens a part of an object that has this size and ETag: n bytes from off. The error is of kind Changed if the object has
@@ -202,6 +202,16 @@ type Condition struct {
 	ETag   string // only if the object has this ETag
 }
 
+// apply adds the condition to a write.
+func (c Condition) apply(opts *minio.PutObjectOptions) {
+	switch {
+	case c.Absent:
+		opts.SetMatchETagExcept("*")
+	case c.ETag != "":
+		opts.SetMatchETag(c.ETag)
+	}
+}
+
 // Write writes a small object at once and returns its ETag. If the condition does not hold, nothing is written and the
 // error is of kind Changed. That is also possible after a write whose answer was lost: read the object to find out.
 func (s *Store) Write(ctx context.Context, name string, data []byte, contentType string, when Condition) (etag string, err error) {
@@ -209,12 +219,7 @@ func (s *Store) Write(ctx context.Context, name string, data []byte, contentType
 	defer watch.stop()
 	// The MD5 is signed, and does for a hash of the content. Not all stores know the chunks that a streamed one needs.
 	opts := minio.PutObjectOptions{ContentType: contentType, SendContentMd5: true, DisableContentSha256: true, DisableMultipart: true, Progress: sending{watch}}
-	switch {
-	case when.Absent:
-		opts.SetMatchETagExcept("*")
-	case when.ETag != "":
-		opts.SetMatchETag(when.ETag)
-	}
+	when.apply(&opts)
 	s.counts.puts.Add(1)
 	info, err := s.core.Client.PutObject(ctx, s.at.Bucket, s.at.Prefix+name, bytes.NewReader(data), int64(len(data)), opts)
 	if err != nil {

@@ -125,7 +125,7 @@ func (u *Upload) Parts(ctx context.Context) (parts []Part, err error) {
 	defer watch.stop()
 	for marker := 0; ; {
 		u.s.counts.lists.Add(1)
-		r, err := u.s.core.ListObjectParts(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, marker, 1000)
+		r, err := u.s.core.ListObjectParts(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, marker, listPage)
 		if err != nil {
 			return nil, u.s.fail(ctx, "list", u.Name, err)
 		}
@@ -142,7 +142,7 @@ func (u *Upload) Parts(ctx context.Context) (parts []Part, err error) {
 
 // Complete makes the object of its parts, in the order of their numbers. If the condition does not hold, the error is of
 // kind Changed. It can take 10 minutes.
-func (u *Upload) Complete(ctx context.Context, parts []Part, if_ Condition) (etag string, err error) {
+func (u *Upload) Complete(ctx context.Context, parts []Part, when Condition) (etag string, err error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
 	watch.timer.Reset(completeTime)
@@ -151,12 +151,7 @@ func (u *Upload) Complete(ctx context.Context, parts []Part, if_ Condition) (eta
 		list[i] = minio.CompletePart{PartNumber: p.Number, ETag: p.ETag}
 	}
 	var opts minio.PutObjectOptions
-	switch {
-	case if_.Absent:
-		opts.SetMatchETagExcept("*")
-	case if_.ETag != "":
-		opts.SetMatchETag(if_.ETag)
-	}
+	when.apply(&opts)
 	u.s.counts.puts.Add(1)
 	info, err := u.s.core.CompleteMultipartUpload(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, list, opts)
 	if err != nil {
