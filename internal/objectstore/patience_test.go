@@ -33,6 +33,22 @@ func TestACallerMayTakeItsTime(t *testing.T) {
 		if n != 3 {
 			t.Errorf("%d objects", n)
 		}
+		uploads := 0
+		for i := range 3 {
+			if _, err := s.Begin(t.Context(), fmt.Sprint("upload", i), ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, err := range s.Uploads(t.Context(), "") {
+			if err != nil {
+				t.Error(err)
+			}
+			uploads++
+			time.Sleep(2 * objectstore.Patience)
+		}
+		if uploads != 3 {
+			t.Errorf("%d uploads", uploads)
+		}
 		r, _, err := s.Read(t.Context(), stat(t, s, "file1"), 0, 100_000, nil)
 		if err != nil {
 			t.Fatal(err)

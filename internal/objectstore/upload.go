@@ -191,14 +191,15 @@ func (s *Store) Uploads(ctx context.Context, prefix string) iter.Seq2[OpenUpload
 		defer watch.stop()
 		s.counts.lists.Add(1)
 		for o := range s.core.ListIncompleteUploads(ctx, s.at.Bucket, s.at.Prefix+prefix, true) {
-			watch.progress()
 			if o.Err != nil {
 				yield(OpenUpload{}, s.fail(ctx, "list", prefix, o.Err))
 				return
 			}
+			watch.pause()
 			if !yield(OpenUpload{s.Resume(strings.TrimPrefix(o.Key, s.at.Prefix), o.UploadID), o.Initiated}, nil) {
 				return
 			}
+			watch.progress()
 		}
 	}
 }
