@@ -4,6 +4,7 @@ package rendezvous
 
 import (
 	"cmp"
+	"encoding/binary"
 	"hash/fnv"
 	"slices"
 
@@ -66,16 +67,9 @@ func (m Members) Owns(name string, key id.ID, k int) bool {
 func (m Members) weight(i int, key id.ID) uint64 {
 	w := m.seeds[i]
 	for at := 0; at+8 <= len(key); at += 4 {
-		w = mix(w ^ le64(key[at:]))
+		w = mix(w ^ binary.LittleEndian.Uint64(key[at:]))
 	}
 	return w
-}
-
-func le64(b []byte) (v uint64) {
-	for i := range 8 {
-		v |= uint64(b[i]) << (8 * i)
-	}
-	return v
 }
 
 // mix is the finalizer of SplitMix64: each bit of the input changes half of the output's.
