@@ -3,7 +3,9 @@ package s3test
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 )
@@ -31,16 +33,14 @@ func encryptETags(fake http.Handler, w http.ResponseWriter, r *http.Request) {
 		b = turn(b)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
 	}
-	answer := &recorder{header: http.Header{}, status: http.StatusOK}
+	answer := httptest.NewRecorder()
 	fake.ServeHTTP(answer, r)
-	body := answer.body.Bytes()
+	body := answer.Body.Bytes()
 	if r.URL.Query().Has("uploadId") && !isComplete {
-		answer.header.Set("ETag", string(turn([]byte(answer.header.Get("ETag")))))
+		answer.Header().Set("ETag", string(turn([]byte(answer.Header().Get("ETag")))))
 		body = turn(body)
 	}
-	for k, v := range answer.header {
-		w.Header()[k] = v
-	}
-	w.WriteHeader(answer.status)
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
 	_, _ = w.Write(body)
 }

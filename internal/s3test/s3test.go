@@ -8,8 +8,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -189,7 +192,7 @@ func (s *Store) SetDown(down bool) {
 func (s *Store) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.requests...)
+	return slices.Clone(s.requests)
 }
 
 // ServeHTTP answers a request, with its fault.
@@ -236,17 +239,15 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fake.ServeHTTP(w, r)
 		return
 	}
-	answer := &recorder{header: http.Header{}, status: http.StatusOK}
+	answer := httptest.NewRecorder()
 	s.fake.ServeHTTP(answer, r)
-	body := answer.body.Bytes()
+	body := answer.Body.Bytes()
 	if f.Flip && len(body) > 0 {
 		body[len(body)/2] ^= 1
 	}
-	for k, v := range answer.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), answer.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(answer.status)
+	w.WriteHeader(answer.Code)
 	if f.CutAfter > 0 && f.CutAfter < len(body) {
 		_, _ = w.Write(body[:f.CutAfter])
 		_ = http.NewResponseController(w).Flush()
@@ -262,18 +263,7 @@ func (s *Store) lose(r *http.Request, delay time.Duration) {
 		time.Sleep(delay)
 		again := r.Clone(context.WithoutCancel(r.Context()))
 		again.Body = io.NopCloser(bytes.NewReader(body))
-		s.fake.ServeHTTP(&recorder{header: http.Header{}}, again)
+		s.fake.ServeHTTP(httptest.NewRecorder(), again)
 	}
 	panic(http.ErrAbortHandler)
 }
-
-// recorder keeps an answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
