@@ -2,7 +2,6 @@ package s3store
 
 import (
 	"context"
-	"fmt"
 
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
@@ -21,28 +20,16 @@ func Missing(ctx context.Context, store *objectstore.Store, info *metainfo.Info)
 			missing[at.objectOf(info, i)] = f.Length
 		}
 	}
-	found := func(o objectstore.Object) {
+	for o, err := range at.existing(ctx, info) {
+		if err != nil {
+			return 0, "", err
+		}
 		if size, ok := missing[o.Name]; ok && size == o.Size {
 			delete(missing, o.Name)
 		}
-	}
-	if info.IsMulti() {
-		listed := 0
-		for o, err := range at.store.List(ctx, at.object(info.Name+"/")) {
-			if err != nil {
-				return 0, "", err
-			}
-			if listed++; listed > maxListed*len(info.Files)+maxListed { // as in survey
-				return 0, "", fmt.Errorf("there are more than %d objects in %s, and the torrent has %d files", listed-1, at.location(info.Name), len(info.Files))
-			}
-			if found(o); len(missing) == 0 {
-				break
-			}
+		if len(missing) == 0 {
+			break
 		}
-	} else if o, err := at.store.Stat(ctx, info.Name); err == nil {
-		found(o)
-	} else if objectstore.KindOf(err) != objectstore.NotFound {
-		return 0, "", err
 	}
 	for i := range info.Files {
 		if _, ok := missing[at.objectOf(info, i)]; !ok {

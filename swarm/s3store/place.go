@@ -3,11 +3,14 @@ package s3store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"path"
 	"strings"
 
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
 )
 
 // A place says which objects are the files of a torrent.
@@ -56,17 +59,35 @@ func locate(ctx context.Context, store *objectstore.Store, info *metainfo.Info) 
 
 // exists reports whether a place has an object of a torrent.
 func (p place) exists(ctx context.Context, info *metainfo.Info) (bool, error) {
-	if info.IsMulti() {
-		for _, err := range p.store.List(ctx, p.object(info.Name+"/")) {
-			return err == nil, err
+	for _, err := range p.existing(ctx, info) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// maxListed is how many objects that are not in the torrent its folder may have for each that is.
+const maxListed = 16
+
+// existing yields the objects that may be files of a torrent: those in its folder, or the one that has its name. It ends after the
+// first error, and yields one if others have put many more objects into the folder.
+func (p place) existing(ctx context.Context, info *metainfo.Info) iter.Seq2[objectstore.Object, error] {
+	return func(yield func(objectstore.Object, error) bool) {
+		if !info.IsMulti() {
+			if o, err := p.store.Stat(ctx, info.Name); objectstore.KindOf(err) != objectstore.NotFound {
+				yield(o, err)
+			}
+			return
 		}
-		return false, nil
+		listed, most := 0, maxListed*(len(info.Files)+1)
+		for o, err := range p.store.List(ctx, p.object(info.Name+"/")) {
+			if listed++; err == nil && listed > most {
+				err = storage.Wrap("list", p.location(info.Name), fmt.Errorf("there are more than %d objects, and the torrent has %d files", most, len(info.Files)))
+			}
+			if !yield(o, err) || err != nil {
+				return
+			}
+		}
 	}
-	_, err := p.store.Stat(ctx, info.Name)
-	if objectstore.KindOf(err) == objectstore.NotFound {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // ErrNoWebSeed is returned by WebSeed if no URL stands for the objects.

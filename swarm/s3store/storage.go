@@ -162,27 +162,11 @@ func (s *Storage) survey(ctx context.Context) error {
 		return s.fail("find", s.info.Name, err)
 	}
 	known := map[string]objectstore.Object{}
-	info := s.info
-	if info.IsMulti() {
-		wanted := len(info.Files)
-		listed := 0
-		for o, err := range at.store.List(ctx, at.object(info.Name+"/")) {
-			if err != nil {
-				return s.fail("list", info.Name, err)
-			}
-			if listed++; listed > maxListed*wanted+maxListed { // others have put many more objects there
-				return s.fail("list", info.Name, fmt.Errorf("there are more than %d objects, and the torrent has %d files", maxListed*wanted+maxListed, wanted))
-			}
-			known[o.Name] = o
+	for o, err := range at.existing(ctx, s.info) {
+		if err != nil {
+			return s.fail("list", s.info.Name, err)
 		}
-	} else {
-		o, err := at.store.Stat(ctx, info.Name)
-		switch {
-		case err == nil:
-			known[info.Name] = o
-		case objectstore.KindOf(err) != objectstore.NotFound:
-			return s.fail("find", info.Name, err)
-		}
+		known[o.Name] = o
 	}
 	s.stopWrong()
 	for _, unit := range s.compare(at, known) {
@@ -247,9 +231,6 @@ func (s *Storage) stopWrong() {
 		<-f.done
 	}
 }
-
-// maxListed is how many objects that are not in the torrent its folder may have for each that is.
-const maxListed = 16
 
 // Have returns the pieces that the store has, as far as that is known without reading them.
 func (s *Storage) Have() bitset.Set {
