@@ -1,11 +1,11 @@
 package s3store
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"seedbed/internal/objectstore"
@@ -91,7 +91,7 @@ func (w *Writer) isSame(at place, o objectstore.Object, f *metainfo.File, u *upl
 		if _, err := data.ReadAt(ours[:n], u.compared); err != nil {
 			return false, err
 		}
-		if !slices.Equal(ours[:n], theirs[:n]) {
+		if !bytes.Equal(ours[:n], theirs[:n]) {
 			return false, nil
 		}
 		u.compared += n
