@@ -275,11 +275,10 @@ func (f *fetch) attempt(begin, size int64) error {
 	defer s.shared.buffers.Put(buffer)
 	for from < begin+size {
 		p := int(from / s.info.PieceLength)
-		n := min(s.info.PieceSize(p), begin+size-from)
-		if err := f.piece(src, p, n, from-begin, *buffer); err != nil {
+		if err := f.piece(src, p, from-begin, *buffer); err != nil {
 			return err
 		}
-		from += n
+		from += s.info.PieceSize(p)
 		s.shared.away.set(false)
 		s.mu.Lock()
 		f.verified, f.away = from-begin, false
@@ -289,25 +288,19 @@ func (f *fetch) attempt(begin, size int64) error {
 	return nil
 }
 
-// piece copies a piece of n bytes to the file, and compares its hash.
-func (f *fetch) piece(src io.Reader, p int, n, at int64, buffer []byte) error {
+// piece copies a piece to the file, and compares its hash.
+func (f *fetch) piece(src io.Reader, p int, at int64, buffer []byte) error {
 	s := f.s
-	h := s.info.NewPieceHash(p)
-	data := s.info.DataSize(p)
-	for done := int64(0); done < n; {
-		b := buffer[:min(int64(len(buffer)), n-done)]
-		if _, err := io.ReadFull(src, b); err != nil {
-			return err
-		}
-		if done < data {
-			_, _ = h.Write(b[:min(int64(len(b)), data-done)])
-		}
-		if _, err := s.shared.Cache.write(f.file, b, at+done); err != nil {
+	digest, err := hashPiece(src, s.info.NewPieceHash(p), s.info, p, buffer, func(b []byte, off int64) error {
+		if _, err := s.shared.Cache.write(f.file, b, at+off); err != nil {
 			return storage.Wrap("write", s.shared.Cache.Dir(), err)
 		}
-		done += int64(len(b))
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if h.Digest() == s.info.Digest(p) {
+	if digest == s.info.Digest(p) {
 		if f.doubted == p+1 {
 			f.doubted = 0
 		}

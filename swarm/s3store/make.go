@@ -221,20 +221,12 @@ func (m *maker) attempt(ctx context.Context, d *metainfo.Draft, fileOf []int, fi
 	defer src.close()
 	defer cancel()
 	for ; *first < end; *first++ {
-		h := d.NewPieceHash(*first)
-		size, data := min(info.PieceSize(*first), info.Length-int64(*first)*info.PieceLength), info.DataSize(*first)
-		for at := int64(0); at < size; {
-			b := buffer[:min(int64(len(buffer)), size-at)]
-			if _, err := io.ReadFull(src, b); err != nil {
-				return err
-			}
-			if at < data {
-				_, _ = h.Write(b[:min(int64(len(b)), data-at)])
-			}
-			at += int64(len(b))
+		p := *first
+		var err error
+		if digests[p], err = hashPiece(src, d.NewPieceHash(p), info, p, buffer, func([]byte, int64) error { return nil }); err != nil {
+			return err
 		}
-		digests[*first] = h.Digest()
-		m.report(data)
+		m.report(info.DataSize(p))
 	}
 	return nil
 }

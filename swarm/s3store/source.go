@@ -106,3 +106,23 @@ func (r *source) close() {
 	}
 	r.ahead = nil
 }
+
+// hashPiece reads a piece with the padding at its end from src, and returns its digest. It calls take with each part of it, and the
+// offset of the part in the piece.
+func hashPiece(src io.Reader, h *metainfo.PieceHash, info *metainfo.Info, p int, buffer []byte, take func(b []byte, off int64) error) (metainfo.Digest, error) {
+	size, data := info.PieceSize(p), info.DataSize(p)
+	for off := int64(0); off < size; {
+		b := buffer[:min(int64(len(buffer)), size-off)]
+		if _, err := io.ReadFull(src, b); err != nil {
+			return metainfo.Digest{}, err
+		}
+		if off < data {
+			_, _ = h.Write(b[:min(int64(len(b)), data-off)])
+		}
+		if err := take(b, off); err != nil {
+			return metainfo.Digest{}, err
+		}
+		off += int64(len(b))
+	}
+	return h.Digest(), nil
+}
