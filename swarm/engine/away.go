@@ -40,17 +40,16 @@ func (e *Engine) onAway(p *peer, b Block) {
 		p.up.away = new(away)
 	}
 	a := p.up.away
-	switch {
-	case p.ext.LtDontHave != 0 && slices.Contains(a.pieces, b.Piece): // it does not know yet
-		e.reject(p, b)
-	case p.ext.LtDontHave != 0 && len(a.pieces) < maxAway:
+	isTold := p.ext.LtDontHave != 0 && slices.Contains(a.pieces, b.Piece) // the request may have been on the way
+	if p.ext.LtDontHave != 0 && !isTold && len(a.pieces) < maxAway {
+		isTold = true
 		a.pieces = append(a.pieces, b.Piece)
 		e.sendExt(p, p.ext.LtDontHave, wire.AppendDontHave(e.scratch[:0], b.Piece))
+	}
+	if isTold || a.refused.Len() >= ourReqq {
 		e.reject(p, b)
-	case a.refused.Len() < ourReqq:
+	} else {
 		a.refused.Push(refusedBlock{b, e.now})
-	default:
-		e.reject(p, b)
 	}
 }
 
