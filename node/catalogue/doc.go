@@ -15,11 +15,12 @@ package catalogue
 import (
 	"time"
 
+	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 )
 
 // folder is the folder of the catalogue in the store. It begins the names of the objects.
-const folder = ".seedbed/torrents/"
+const folder = objectstore.OwnFolder + "/torrents/"
 
 // suffix ends the names of the torrent files.
 const suffix = ".torrent"

@@ -83,7 +83,7 @@ func (f *fence) ready(ctx context.Context) (isConditional bool, err error) {
 	}
 	defer f.turn.Unlock()
 	if !f.checked {
-		err := f.store.CheckConditions(ctx, ".seedbed/check/")
+		err := f.store.CheckConditions(ctx, objectstore.OwnFolder+"/check/")
 		if err != nil && !errors.Is(err, objectstore.ErrNoConditions) {
 			return false, err
 		}
@@ -176,7 +176,7 @@ func (f *fence) patiently(ctx context.Context, waits func(error), do func() erro
 		switch objectstore.KindOf(err) {
 		case objectstore.Unavailable, objectstore.Changed:
 		case objectstore.Denied:
-			return node.NewFault(node.FaultPermission, err, "give this machine credentials that may read, write and delete below "+f.store.Location().Name(".seedbed/"))
+			return node.NewFault(node.FaultPermission, err, "give this machine credentials that may read, write and delete below "+f.store.Location().Name(objectstore.OwnFolder+"/"))
 		default:
 			return err
 		}

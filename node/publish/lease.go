@@ -15,7 +15,7 @@ import (
 // renews. Clocks are not compared: a lease that another publisher does not renew for leaseTime has ended.
 
 const (
-	leaseName = ".seedbed/publisher"
+	leaseName = objectstore.OwnFolder + "/publisher"
 	// renewEvery is how often a lease is renewed, and leaseTime how long one lasts that is not.
 	renewEvery = 30 * time.Second
 	leaseTime  = 2 * time.Minute

@@ -13,6 +13,7 @@ import (
 	"seedbed/dht/krpc"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
 )
 
 // Publishers whose nodes share an object store have a record of each publication in it:
@@ -23,7 +24,7 @@ import (
 // signed, so nobody who can write to the store can make up a version.
 
 // publicationsPrefix begins the names of these objects.
-const publicationsPrefix = ".seedbed/publications/"
+const publicationsPrefix = objectstore.OwnFolder + "/publications/"
 
 const (
 	// maxShared is the maximum number of versions in a record of the store. The oldest are dropped.
