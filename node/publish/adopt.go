@@ -46,7 +46,7 @@ func (p *Publication) catchUp(ctx context.Context, c *content) error {
 	c.fresh = !last.isTorrent(info)
 	isOwn := wasOwn || p.folder.file.lastOwn().isTorrent(info)
 	c.isOutdated = c.fresh && c.isResumed && isOwn && last.Other
-	if c.fresh && c.isResumed && isOwn && !last.Other && p.folder.anyTorrent(&p.folder.file, last) != nil {
+	if c.fresh && c.isResumed && isOwn && !last.Other && p.folder.anyTorrent(last) != nil {
 		return errUnfinishedRollback
 	}
 	return nil

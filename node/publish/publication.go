@@ -335,7 +335,7 @@ func (p *Publication) earlier(seq int64) (*metainfo.Torrent, error) {
 	if k < 0 {
 		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("there is no version %d of this publication", seq), "seedbed publish --history lists the versions")
 	}
-	t := p.folder.anyTorrent(r, &r.Versions[k])
+	t := p.folder.anyTorrent(&r.Versions[k])
 	if t == nil {
 		return nil, node.NewFault(node.FaultVanished, fmt.Errorf("the torrent of version %d is no longer in the state directory", seq), "")
 	}

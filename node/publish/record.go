@@ -299,8 +299,8 @@ func (f *folder) torrent(v *Version) *metainfo.Torrent {
 }
 
 // anyTorrent returns the torrent of a version, also if it is on disk only as that of another version with the same content.
-func (f *folder) anyTorrent(r *record, v *Version) *metainfo.Torrent {
-	for _, other := range slices.Backward(r.Versions) {
+func (f *folder) anyTorrent(v *Version) *metainfo.Torrent {
+	for _, other := range slices.Backward(f.file.Versions) {
 		if other.InfoHash != v.InfoHash || other.InfoHashV2 != v.InfoHashV2 {
 			continue
 		}
@@ -327,11 +327,11 @@ func (f *folder) before() *create.Made {
 		return nil
 	}
 	// Not always the newest: another publisher may have published since then.
-	at := slices.IndexFunc(f.file.Versions, func(v Version) bool { return v.InfoHash == s.InfoHash && f.torrent(&v) != nil })
+	at := slices.IndexFunc(f.file.Versions, func(v Version) bool { return v.InfoHash == s.InfoHash })
 	if at < 0 {
 		return nil
 	}
-	t := f.torrent(&f.file.Versions[at])
+	t := f.anyTorrent(&f.file.Versions[at])
 	if t == nil || len(s.Stamps) != len(t.Info.Files) {
 		return nil
 	}
