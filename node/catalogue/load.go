@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"seedbed/internal/objectstore"
@@ -23,50 +24,28 @@ type loader struct {
 	mu       sync.Mutex
 	kept     int // entries
 	warnings int
-	denied   int   // in a row
-	err      error // of the store, or of the state directory
+	denied   int // in a row
 }
 
-// load loads objects, several at the same time. After an error of the store or of the state directory it ends.
-func (l *loader) load(ctx context.Context, list []objectstore.Object) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	next := make(chan objectstore.Object)
-	var wg sync.WaitGroup
-	for range min(maxLoading, len(list)) {
-		wg.Go(func() {
-			for o := range next {
-				if err := l.loadOne(ctx, &o); err != nil {
-					l.fail(err)
-					stop()
-				}
-			}
-		})
-	}
-	for _, o := range list {
+// load loads objects, several at the same time. It ends with the first error of the store or of the state directory.
+func (l *loader) load(ctx context.Context, list []objectstore.Object) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxLoading)
+	for i := range list {
 		if ctx.Err() != nil {
 			break
 		}
-		next <- o
+		g.Go(func() error { return l.loadOne(ctx, &list[i]) })
 	}
-	close(next)
-	wg.Wait()
-}
-
-// fail notes the first error.
-func (l *loader) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = err
-	}
+	return g.Wait()
 }
 
 // loadOne loads one object and adds its torrent. The error is that of the store, or of the state directory.
 func (l *loader) loadOne(ctx context.Context, o *objectstore.Object) error {
 	e := entry{version: versionOf(o), round: l.round, kind: refused}
 	torrent, err := l.read(ctx, o)
-	switch kind := objectstore.KindOf(err); {
+	kind := objectstore.KindOf(err)
+	switch {
 	case err == nil:
 		l.mu.Lock()
 		l.denied = 0
@@ -81,7 +60,7 @@ func (l *loader) loadOne(ctx context.Context, o *objectstore.Object) error {
 		return l.deny(o, err)
 	}
 	l.c.postpone(o, l.round)
-	if objectstore.KindOf(err) == objectstore.Unavailable {
+	if kind == objectstore.Unavailable {
 		return err
 	}
 	return nil // the next listing says what it is now

@@ -24,7 +24,7 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 	c.mu.Unlock()
 	fresh, leftOut, more, listErr := c.list(ctx, round)
 	l := loader{c: c, round: round, bytes: semaphore.NewWeighted(maxLoadingBytes)}
-	l.load(ctx, fresh)
+	loadErr := l.load(ctx, fresh)
 	l.warnRest()
 	var removeErr error
 	if listErr == nil && !more && ctx.Err() == nil { // the listing went to the end
@@ -37,7 +37,7 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 	c.mu.Lock()
 	c.count()
 	c.mu.Unlock()
-	return more && l.kept > 0, errors.Join(listErr, l.err, removeErr, c.kept.Sync())
+	return more && l.kept > 0, errors.Join(listErr, loadErr, removeErr, c.kept.Sync())
 }
 
 // list marks the entries that the store still has, and returns the objects that are new or have changed. Those that could not be
