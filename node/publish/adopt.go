@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +46,9 @@ func (p *Publication) catchUp(ctx context.Context, c *content) error {
 	last := p.folder.file.last()
 	c.fresh = !last.isTorrent(info)
 	isOwn := wasOwn || p.folder.file.lastOwn().isTorrent(info)
-	c.isOutdated = c.fresh && c.isResumed && isOwn && last.Other
-	if c.fresh && c.isResumed && isOwn && !last.Other && p.folder.anyTorrent(last) != nil {
+	isUnchanged := c.fresh && c.isResumed && isOwn // since it was published from here
+	c.isOutdated = isUnchanged && last.Other
+	if isUnchanged && !last.Other && p.folder.anyTorrent(last) != nil {
 		return errUnfinishedRollback
 	}
 	return nil
@@ -175,7 +177,7 @@ func (s *sharedRecord) versions(local []Version, self string, read func([]byte) 
 	merged := slices.Clone(local)
 	for i := range s.Versions {
 		v := &s.Versions[i]
-		at, found := slices.BinarySearchFunc(merged, v.Seq, func(l Version, seq int64) int { return int(min(max(l.Seq-seq, -1), 1)) })
+		at, found := slices.BinarySearchFunc(merged, v.Seq, func(l Version, seq int64) int { return cmp.Compare(l.Seq, seq) })
 		if found && slices.Equal(merged[at].Value, v.Value) {
 			continue
 		}
