@@ -21,6 +21,76 @@ const (
 	lookTimeout = 30 * time.Second
 )
 
+// item returns the item for the content. If the content is not the newest version, item signs
+// a new one with the next number and records it; otherwise it returns the newest item. cas
+// is the sequence number of the item in the DHT, or nil.
+func (p *Publication) item(ctx context.Context, c *content) (_ dht.Item, isFresh bool, cas *int64, err error) {
+	if err := p.catchUp(ctx, c); err != nil {
+		return dht.Item{}, false, nil, err
+	}
+	newest, err := p.lookup(ctx, c.fresh)
+	if err != nil {
+		return dht.Item{}, false, nil, err
+	}
+	if p.isOthers(&newest) { // perhaps since then, through the object store
+		if err := p.catchUp(ctx, c); err != nil {
+			return dht.Item{}, false, nil, err
+		}
+	}
+	foreign := p.isOthers(&newest)
+	if foreign && !c.overrule {
+		return dht.Item{}, false, nil, p.othersConflict(&newest)
+	}
+	return p.decide(ctx, c, &newest, foreign)
+}
+
+// decide is item after the lookup. foreign says that newest was not published from here.
+func (p *Publication) decide(ctx context.Context, c *content, newest *found, foreign bool) (_ dht.Item, isFresh bool, cas *int64, err error) {
+	for isFirst := true; ; isFirst = false {
+		if c.isOutdated {
+			p.outdated()
+		}
+		if (!c.fresh || c.isOutdated) && !foreign {
+			i, err := p.newestItem(c)
+			return i, false, nil, err
+		}
+		i, cas, err := p.next(ctx, c.spec.Torrent, newest)
+		if !errors.Is(err, errOvertaken) {
+			if !isFirst {
+				cas = nil // nodes may have that of the other publisher
+			}
+			return i, true, cas, err
+		}
+		if err := p.catchUp(ctx, c); err != nil {
+			return dht.Item{}, false, nil, err
+		}
+		foreign = foreign && p.isOthers(newest) // perhaps it has come through the object store
+	}
+}
+
+// newestItem returns the item of the newest version on record, which the content is unless that is outdated.
+func (p *Publication) newestItem(c *content) (dht.Item, error) {
+	if !c.isOutdated {
+		if err := p.folder.keepTorrent(c.spec.Torrent); err != nil {
+			return dht.Item{}, err
+		}
+	}
+	return p.folder.file.item(p.folder.file.last())
+}
+
+// next signs the item of a torrent as the version after all that are known, and records it. cas is as for item.
+func (p *Publication) next(ctx context.Context, torrent *metainfo.Torrent, newest *found) (_ dht.Item, cas *int64, err error) {
+	seq := max(newest.Number, newest.after)
+	if last := p.folder.file.last(); last != nil {
+		seq = max(seq, last.Seq)
+	}
+	if newest.own != nil {
+		seq, cas = max(seq, newest.own.Seq), &newest.own.Seq
+	}
+	i, err := p.sign(ctx, torrent, seq, newest.carried())
+	return i, cas, err
+}
+
 // sign creates the version after seq, signs its item and records it: first in the object store, if there is one. The item of the owner of a
 // delegated publication repeats the statement d; it is nil otherwise.
 func (p *Publication) sign(ctx context.Context, torrent *metainfo.Torrent, seq int64, d *mutable.Delegation) (dht.Item, error) {
