@@ -33,8 +33,9 @@ type Catalogue struct {
 	wake  chan struct{}
 	ended sync.WaitGroup
 
-	opened time.Time
-	listed int // objects that the last listing had; only run uses it
+	opened     time.Time
+	isRestored bool // an earlier run had torrents
+	listed     int  // objects that the last listing had; only run uses it
 
 	mu      sync.Mutex
 	entries map[id.ID]entry // by the keys of their names
@@ -103,6 +104,9 @@ func (c *Catalogue) Status() Status {
 	return c.status
 }
 
+// IsLoaded reports whether the node has the torrents of the catalogue: from an earlier run, or by a complete listing.
+func (c *Catalogue) IsLoaded() bool { return c.isRestored || !c.Status().Listed.IsZero() }
+
 // restore reads what is kept. A damaged entry is loaded again.
 func (c *Catalogue) restore() {
 	for _, key := range c.kept.Keys() {
@@ -115,6 +119,7 @@ func (c *Catalogue) restore() {
 		}
 	}
 	c.count()
+	c.isRestored = len(c.ours) > 0
 }
 
 // set sets an entry, and counts the objects of its torrent. mu is held, unless nobody else has c.

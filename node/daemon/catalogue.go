@@ -19,18 +19,14 @@ func (d *Daemon) openCatalogue() error {
 	if err != nil {
 		return err
 	}
-	wasLoaded := c.Status().Torrents > 0 // by an earlier run
-	loaded := func() bool { return wasLoaded || !c.Status().Listed.IsZero() }
-	d.catalogue = c
-	d.loaded.Store(&loaded)
+	d.catalogue.Store(c)
 	return nil
 }
 
-// isCatalogueLoaded reports whether the node has the torrents of the catalogue: from an earlier run, or by a complete listing.
-// Any goroutine may call it.
+// isCatalogueLoaded reports whether the node has the torrents of the catalogue. Any goroutine may call it.
 func (d *Daemon) isCatalogueLoaded() bool {
-	loaded := d.loaded.Load()
-	return loaded != nil && (*loaded)()
+	c := d.catalogue.Load()
+	return c != nil && c.IsLoaded()
 }
 
 // ErrNoCatalogue is returned by the operations on the catalogue if the node has no object store.
@@ -38,16 +34,18 @@ var ErrNoCatalogue = node.NewFault(node.FaultUsage, errors.New("this daemon has 
 
 // Catalogue returns what the catalogue of the object store is doing.
 func (d *Daemon) Catalogue() (catalogue.Status, error) {
-	if d.catalogue == nil {
+	c := d.catalogue.Load()
+	if c == nil {
 		return catalogue.Status{}, ErrNoCatalogue
 	}
-	return d.catalogue.Status(), nil
+	return c.Status(), nil
 }
 
 // AddToCatalogue writes a torrent into the catalogue of the object store, from which all nodes of the store share it.
 // It refuses one whose objects are not there.
 func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent) error {
-	if d.catalogue == nil {
+	c := d.catalogue.Load()
+	if c == nil {
 		return ErrNoCatalogue
 	}
 	store := d.node.Objects().Store
@@ -57,13 +55,13 @@ func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent) error 
 	if err := catalogue.Put(ctx, store, t); err != nil {
 		return err
 	}
-	d.catalogue.Refresh()
+	c.Refresh()
 	return nil
 }
 
 // RemoveFromCatalogue removes a torrent from the catalogue. All nodes of the store stop sharing it a few minutes later.
 func (d *Daemon) RemoveFromCatalogue(ctx context.Context, infohash id.ID) error {
-	if d.catalogue == nil {
+	if d.catalogue.Load() == nil {
 		return ErrNoCatalogue
 	}
 	return catalogue.Remove(ctx, d.node.Objects().Store, infohash)

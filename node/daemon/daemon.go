@@ -72,8 +72,7 @@ type Daemon struct {
 	spaces       spaces
 	tokens       *token.Store
 	publications publications
-	catalogue    *catalogue.Catalogue        // nil without an object store
-	loaded       atomic.Pointer[func() bool] // see isCatalogueLoaded; nil until the catalogue is open
+	catalogue    atomic.Pointer[catalogue.Catalogue] // nil until it is open, and without an object store
 	names        *names.Names
 	visit        visit.Config // for DHT queries with sockets of their own
 	jobs         jobs
@@ -207,8 +206,8 @@ func (d *Daemon) Close(ctx context.Context) error {
 	if err == nil || ctx.Err() == nil { // otherwise a disk may hang
 		d.following.Wait()
 		d.jobs.wg.Wait()
-		if d.catalogue != nil {
-			err = errors.Join(err, d.catalogue.Close())
+		if c := d.catalogue.Load(); c != nil {
+			err = errors.Join(err, c.Close())
 		}
 		d.publications.watching.Wait()
 	}
