@@ -49,14 +49,7 @@ func newCollector() *collector {
 func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(20, simnet.Link{Delay: 25 * ms, Jitter: 20 * ms})
-		var nodes []*DHT
-		for i := range 16 {
-			var boot []string
-			if i > 0 {
-				boot = []string{at(public(0)).String()}
-			}
-			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
-		}
+		nodes := realNodes(t, net, 0, 16)
 		time.Sleep(time.Minute)
 		mine, other := NewAnnouncer(nodes[7]), NewAnnouncer(nodes[8])
 		ours, theirs := newCollector(), newCollector()
@@ -114,14 +107,7 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 func TestAnnouncerOfWhatIsNotOwned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(20, simnet.Link{Delay: 25 * ms})
-		var nodes []*DHT
-		for i := range 8 {
-			var boot []string
-			if i > 0 {
-				boot = []string{at(public(0)).String()}
-			}
-			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
-		}
+		nodes := realNodes(t, net, 0, 8)
 		time.Sleep(time.Minute)
 		a, k := NewAnnouncer(nodes[7]), randomID()
 		a.SetOwned(func(id.ID) bool { return false })
@@ -144,14 +130,7 @@ func TestAnnouncerOfWhatIsNotOwned(t *testing.T) {
 func TestAnnouncerWithANewPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(21, simnet.Link{Delay: 25 * ms})
-		var nodes []*DHT
-		for i := range 12 {
-			var boot []string
-			if i > 0 {
-				boot = []string{at(public(0)).String()}
-			}
-			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
-		}
+		nodes := realNodes(t, net, 0, 12)
 		time.Sleep(time.Minute)
 		a, keys := NewAnnouncer(nodes[7]), []id.ID{randomID(), randomID()}
 		for _, k := range keys {

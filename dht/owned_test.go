@@ -14,14 +14,7 @@ import (
 func TestOnlyOwnedInfohashesAreAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(20, simnet.Link{Delay: 25 * ms})
-		var nodes []*DHT
-		for i := range 8 {
-			var boot []string
-			if i > 0 {
-				boot = []string{at(public(0)).String()}
-			}
-			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
-		}
+		nodes := realNodes(t, net, 0, 8)
 		time.Sleep(time.Minute)
 		a := NewAnnouncer(nodes[7])
 		free, one, two := randomID(), randomID(), randomID()

@@ -361,14 +361,7 @@ func TestReplyFromAnotherAddressIsDropped(t *testing.T) {
 func TestLiveNodesStayGoodAndDeadNodesAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(10, simnet.Link{Delay: 20 * ms})
-		var nodes []*DHT
-		for i := range 12 {
-			var boot []string
-			if i > 0 {
-				boot = []string{at(public(0)).String()}
-			}
-			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
-		}
+		nodes := realNodes(t, net, 0, 12)
 		time.Sleep(20 * time.Minute)
 		before := nodes[0].Stats().V4.Out
 		time.Sleep(20 * time.Minute)
