@@ -36,7 +36,7 @@ type Announcer struct {
 type Announcement struct {
 	Ports addrs.Ports
 	Seed  bool // we are a seed (BEP 33)
-	// Key, if it is not zero, is what the function of SetOwned decides by whether the infohash is announced.
+	// Key, if it is not zero, is passed to the function of SetOwned, which decides whether the infohash is announced.
 	Key id.ID
 	// JustAnnounced4 and JustAnnounced6 say that DHT.Announce has just announced the
 	// infohash in that family.
@@ -149,9 +149,9 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	}
 }
 
-// SetOwned makes the Announcer announce only those infohashes with a Key for which owns returns true, from now on. It
-// asks owns about each, with a lock held, and again when SetOwned is called with the same function. Those that are announced
-// no longer expire at the nodes that store them. Those that are announced from now on start at the usual rate.
+// SetOwned makes the Announcer announce only those infohashes with a Key for which owns returns true. It calls owns for each
+// of them, with a lock held. Call it again, with the same function or another, when the results have changed. The infohashes
+// that it excludes expire at the nodes that store them, and the others are announced at the usual rate.
 func (a *Announcer) SetOwned(owns func(key id.ID) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -197,7 +197,7 @@ func (a *Announcer) count(t *Announcement, by int) {
 	}
 }
 
-// schedule makes the schedulers announce an infohash. mu is held.
+// schedule makes the schedulers announce an infohash, with the current ports. mu is held.
 func (a *Announcer) schedule(infohash id.ID, t *Announcement) {
 	for _, l := range a.legs {
 		justAnnounced := t.JustAnnounced4
@@ -227,13 +227,8 @@ func (a *Announcer) SetPorts(ports addrs.Ports) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for infohash, t := range a.torrents {
-		if t.Ports = ports; !t.scheduled {
-			continue
-		}
-		for _, l := range a.legs {
-			l.mu.Lock()
-			l.s.Add(a.d.now(), infohash, announce.Announcement{Port: ports.Of(l.f.v6), Seed: t.Seed})
-			l.mu.Unlock()
+		if t.Ports = ports; t.scheduled {
+			a.schedule(infohash, t)
 		}
 	}
 	for _, l := range a.legs {
