@@ -84,8 +84,8 @@ type Config struct {
 type Fleet struct {
 	cfg   Config
 	log   *slog.Logger
-	epoch time.Time
-	store string // hash of Config.Store
+	epoch time.Time // the start of this node
+	store string    // hash of Config.Store
 	port  *transport
 	// joinNow makes keepJoining join at once; capacity 1.
 	joinNow chan struct{}
@@ -122,7 +122,6 @@ func Open(cfg Config) (*Fleet, error) {
 	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), epoch: time.Now(), store: hashOf(cfg.Store)}
 	f.members.init(0)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.own.start = time.Now()
 	f.port = newTransport(network, f.address, f.hasMemberAt, f.log)
 	f.addr = f.findAddress(netip.AddrPort{}, f.resolveMembers)
 	cfg.Node.SetOwnership(f.ownership()) // nothing is owned until the others are known

@@ -87,17 +87,21 @@ func isPeerAddr(a netip.AddrPort) bool {
 	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && ip.Zone() == "" && a.Port() != 0
 }
 
-// report has the numbers of a member. They grow from its start, except where they say what there is now.
+// report has the numbers of a member.
 type report struct {
 	Name  string `json:"n"`
 	Start int64  `json:"t"` // when the member started, in Unix milliseconds: later reports of one name have a higher (Start, Seq)
 	Seq   int64  `json:"q"`
+	Numbers
+}
 
+// Numbers are what a member says about its work. Counts begin at its start.
+type Numbers struct {
 	Version   string `json:"v"`
-	Torrents  int64  `json:"nt"` // infohashes of the store, now
-	Owned     int64  `json:"no"` // of these, announced by this member
+	Torrents  int64  `json:"nt"` // infohashes of the catalogue, now
+	Owned     int64  `json:"no"` // of these, announced by the member
 	Announced int64  `json:"na"` // all infohashes that it announces, now
-	Peers     int64  `json:"np"` // connected now
+	Connected int64  `json:"np"` // peers, now
 
 	Uploaded int64 `json:"u"`  // bytes sent to peers
 	UpRate   int64 `json:"ur"` // bytes a second, now
@@ -105,7 +109,7 @@ type report struct {
 	Hits     int64 `json:"h"`  // reads that the cache answered
 	Misses   int64 `json:"m"`  // reads that waited for the store
 	Requests int64 `json:"sr"` // sent to the store
-	Fetched  int64 `json:"sb"` // bytes of the store
+	Fetched  int64 `json:"sb"` // bytes read from the store
 	Cached   int64 `json:"cb"` // bytes in the cache, now
 }
 
@@ -125,7 +129,7 @@ func parseReport(b []byte) (r report, err error) {
 	if err := json.Unmarshal(b, &r); err != nil || CheckName(r.Name) != nil || !isText(r.Version) || len(r.Version) > maxText {
 		return report{}, errMessage
 	}
-	for _, n := range []int64{r.Start, r.Seq, r.Torrents, r.Owned, r.Announced, r.Peers, r.Uploaded, r.UpRate, r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached} {
+	for _, n := range []int64{r.Start, r.Seq, r.Torrents, r.Owned, r.Announced, r.Connected, r.Uploaded, r.UpRate, r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached} {
 		if n < 0 {
 			return report{}, errMessage
 		}

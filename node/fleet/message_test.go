@@ -80,7 +80,7 @@ func FuzzMeta(f *testing.F) {
 }
 
 func FuzzReport(f *testing.F) {
-	r := report{Name: "node-1", Start: 1, Seq: 2, Version: "1.0", Torrents: 100_000, Owned: 50_000, Uploaded: 1 << 50}
+	r := report{Name: "node-1", Start: 1, Seq: 2, Numbers: Numbers{Version: "1.0", Torrents: 100_000, Owned: 50_000, Uploaded: 1 << 50}}
 	f.Add(r.encode())
 	f.Add([]byte(`{"n":"a","t":9223372036854775807}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -10,11 +10,10 @@ import (
 
 // meter makes the reports of this node.
 type meter struct {
-	start time.Time
-	seq   int64
-	last  report // the one that was sent last
-	at    time.Time
-	meta  string // that memberlist got last
+	seq  int64
+	last report // the one that was sent last
+	at   time.Time
+	meta string // that memberlist got last
 }
 
 // rate returns the bytes a second between two counts.
@@ -29,15 +28,16 @@ func rate(before, now int64, d time.Duration) int64 {
 func (f *Fleet) measure() report {
 	n := f.cfg.Node
 	c, a, s := n.Counters(), n.Announcing(), n.StoreTotals()
-	r := report{Name: f.cfg.Name, Version: f.cfg.Version, Torrents: int64(a.Keyed), Owned: int64(a.Owned), Announced: int64(a.Torrents),
-		Peers:    c.Peers.V4.Incoming + c.Peers.V4.Outgoing + c.Peers.V6.Incoming + c.Peers.V6.Outgoing,
-		Uploaded: c.Uploaded, Hits: s.Hits, Misses: s.Misses, Requests: s.Requests, Fetched: s.Read, Cached: s.Cached}
+	r := report{Name: f.cfg.Name, Start: f.epoch.UnixMilli(), Numbers: Numbers{
+		Version: f.cfg.Version, Torrents: int64(a.Keyed), Owned: int64(a.Owned), Announced: int64(a.Torrents),
+		Connected: c.Peers.V4.Incoming + c.Peers.V4.Outgoing + c.Peers.V6.Incoming + c.Peers.V6.Outgoing,
+		Uploaded:  c.Uploaded, Hits: s.Hits, Misses: s.Misses, Requests: s.Requests, Fetched: s.Read, Cached: s.Cached}}
 	if !isText(r.Version) || len(r.Version) > maxText {
 		r.Version = ""
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r.Start, r.Seq, r.UpRate = f.own.start.UnixMilli(), f.own.seq, f.own.last.UpRate
+	r.Seq, r.UpRate = f.own.seq, f.own.last.UpRate
 	return r
 }
 

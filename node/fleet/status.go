@@ -34,17 +34,10 @@ type Member struct {
 	// SameName is the address of another node with the same name; the zero AddrPort: there is none.
 	SameName netip.AddrPort
 
-	// Age is how old the numbers are, which the member has sent; negative if there are none.
-	Age     time.Duration
-	Version string
-	Since   time.Time // its start
-	// Torrents counts the infohashes of the store, Owned those of them that it announces, and Announced all that it announces.
-	Torrents, Owned, Announced int64
-	Connected                  int64 // peers
-	Uploaded, UpRate           int64 // bytes, and bytes a second
-	Hits, Misses               int64 // reads that the cache answered, and those that waited for the store
-	Requests, Fetched          int64 // requests to the store, and bytes from it
-	Cached                     int64 // bytes in the cache
+	// Age is the age of Numbers, or negative if the member has sent none.
+	Age   time.Duration
+	Since time.Time // its start
+	Numbers
 }
 
 // Status returns what is known now.
@@ -80,10 +73,7 @@ func (f *Fleet) Status() Status {
 
 // take takes over the numbers of a report.
 func (m *Member) take(r *report, age time.Duration) {
-	m.Age, m.Version, m.Since = age, r.Version, time.UnixMilli(r.Start)
-	m.Torrents, m.Owned, m.Announced, m.Connected = r.Torrents, r.Owned, r.Announced, r.Peers
-	m.Uploaded, m.UpRate = r.Uploaded, r.UpRate
-	m.Hits, m.Misses, m.Requests, m.Fetched, m.Cached = r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached
+	m.Age, m.Since, m.Numbers = age, time.UnixMilli(r.Start), r.Numbers
 }
 
 // Owners returns the names of the members that own an infohash, the first one first. There are none until the first members

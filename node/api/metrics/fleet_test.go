@@ -10,7 +10,7 @@ func TestMetricsOfAFleet(t *testing.T) {
 	m := New("1.2")
 	m.registry.MustRegister(fleetOf(func() fleet.Status {
 		return fleet.Status{Settling: true, Members: []fleet.Member{
-			{Name: "a", Self: true, Live: true, Torrents: 10, Owned: 7}, {Name: "b", Live: true, Torrents: 10, Owned: 9}, {Name: "c"}, {Name: "d", Live: true, OtherStore: true},
+			{Name: "a", Self: true, Live: true, Numbers: fleet.Numbers{Torrents: 10, Owned: 7}}, {Name: "b", Live: true, Numbers: fleet.Numbers{Torrents: 10, Owned: 9}}, {Name: "c"}, {Name: "d", Live: true, OtherStore: true},
 		}}
 	}))
 	for _, line := range []string{
