@@ -14,11 +14,9 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -172,17 +170,8 @@ func (f *Fleet) memberlist() *memberlist.Config {
 	c.DeadNodeReclaimTime = 10 * time.Second // a node that was killed may return at another address
 	c.EnableCompression = false              // states are small
 	c.DNSConfigPath = "/dev/null"            // join.go resolves names
-	c.Logger = log.New(logWriter{f.log}, "", 0)
+	c.Logger = slog.NewLogLogger(f.log.Handler(), slog.LevelDebug) // details: what a user has to know is in Status
 	return c
-}
-
-// logWriter passes the lines of memberlist to a logger. All are details: what a user has to know is in Status.
-type logWriter struct{ log *slog.Logger }
-
-// Write implements io.Writer.
-func (w logWriter) Write(b []byte) (int, error) {
-	w.log.Debug("fleet: " + string(bytes.TrimSpace(b)))
-	return len(b), nil
 }
 
 // close leaves the fleet.

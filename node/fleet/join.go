@@ -65,12 +65,7 @@ func (f *Fleet) hasLost() bool {
 }
 
 // isAlone reports whether no other member is live.
-func (f *Fleet) isAlone() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, hasSelf := f.members.live[f.cfg.Name]
-	return len(f.members.live) == 0 || len(f.members.live) == 1 && hasSelf
-}
+func (f *Fleet) isAlone() bool { return len(f.others()) == 0 }
 
 // others returns the addresses of the other live members.
 func (f *Fleet) others() map[netip.AddrPort]bool {
