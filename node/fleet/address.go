@@ -19,8 +19,8 @@ type sources struct {
 // sourcesOf returns the addresses from which this machine sends to others. sourceOf looks one up, as netx.Outbound.SourceOf does.
 func (r *resolved) sourcesOf(sourceOf func(netip.AddrPort) netip.Addr) sources {
 	s := sources{isComplete: r.err == nil}
-	// The machine's own name often resolves to 127.0.1.1 (Debian), and no other machine can send to that. If all members are on
-	// this machine, they can.
+	// The machine's own name often resolves to 127.0.1.1 (Debian), and no other machine can send to that. Loopback addresses are
+	// only good if all members are on this machine.
 	isLocal := s.isComplete && !slices.ContainsFunc(r.list, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
 	for _, a := range r.list {
 		if ip := sourceOf(a); ip.IsValid() && !ip.IsLinkLocalUnicast() && (isLocal || !ip.IsLoopback()) {
@@ -106,8 +106,8 @@ func (f *Fleet) isSelf(a netip.AddrPort) bool {
 	return false
 }
 
-// updateAddress tells the others another address if that of this node has changed. memberlist keeps the address of a member as
-// long as that lives, so this node leaves the fleet and joins it again, which takes less time than what moves torrents.
+// updateAddress tells the others another address if that of this node has changed. memberlist never changes the address of a live
+// member, so this node leaves the fleet and joins it again. That takes less time than settleLoss, so that no torrent moves.
 func (f *Fleet) updateAddress(named func() resolved) {
 	current := f.address()
 	addr := f.findAddress(current, named)

@@ -88,10 +88,7 @@ func TestTheAddressFollowsTheNetwork(t *testing.T) {
 func TestAChangedAddressIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 12)
-		for num := 1; num <= 3; num++ {
-			r.start(num, 1)
-		}
-		r.until(30*time.Second, "three nodes divide the torrents", func() bool { return r.divided(1, 2, 3) })
+		r.startThree(1)
 		f := r.nodes[3].Fleet
 		wrong := netip.MustParseAddrPort("10.77.0.1:7946")
 		f.updateAddressTo(wrong)

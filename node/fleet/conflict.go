@@ -11,8 +11,8 @@ import (
 	"seedbed/node"
 )
 
-// A conflict is that another node has the name of a member. It may be the same node, which was killed and has another
-// address now; then it is a member some seconds later.
+// A conflict means that another node uses the name of a member. It may be the same node, which was killed and has another
+// address now. Then it is a member some seconds later, and the conflict ends.
 type conflict struct {
 	addr        netip.AddrPort // of the other node
 	first, last mono.Time      // when memberlist reported it

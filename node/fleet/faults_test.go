@@ -57,10 +57,7 @@ func TestBothSidesOfAPartitionGoOn(t *testing.T) {
 func TestAShortFailureMovesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 12)
-		for num := 1; num <= 3; num++ {
-			r.start(num, 1)
-		}
-		r.until(30*time.Second, "three nodes divide the torrents", func() bool { return r.divided(1, 2, 3) })
+		r.startThree(1)
 		for range 3 {
 			r.nodes[3].Host.Unplug()
 			for range 80 {
@@ -84,10 +81,7 @@ func TestAShortFailureMovesNothing(t *testing.T) {
 func TestRollingRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 12)
-		for num := 1; num <= 3; num++ {
-			r.start(num, 1, 2, 3)
-		}
-		r.until(30*time.Second, "three nodes divide the torrents", func() bool { return r.divided(1, 2, 3) })
+		r.startThree(1, 2, 3)
 		check := func(seconds int) {
 			for range 10 * seconds {
 				time.Sleep(100 * time.Millisecond)
@@ -237,10 +231,7 @@ func TestHostileTraffic(t *testing.T) {
 func TestPeersFindTheOwners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigOf(t, 3, 2_000_000)
-		for num := 1; num <= 3; num++ {
-			r.start(num, 1)
-		}
-		r.until(30*time.Second, "three nodes divide the torrents", func() bool { return r.divided(1, 2, 3) })
+		r.startThree(1)
 		time.Sleep(time.Minute)
 		torrent := r.torrents[0]
 		other := 0

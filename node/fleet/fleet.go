@@ -1,4 +1,4 @@
-// Package fleet makes several nodes over one object store divide the torrents of the store between them.
+// Package fleet makes several nodes over one object store divide the torrents of its catalogue between them.
 //
 // The nodes are equal and know each other by gossip (hashicorp/memberlist, SWIM): a node joins by the address of any other,
 // and a node that fails is noticed within seconds. Each infohash has two owners among the live members, which rendezvous

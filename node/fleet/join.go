@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// joinEvery is the interval at which a node tries to reach the members that are named or were known and are none now, and
-	// joinSoon the interval while it is alone or has just lost some: they may be back before their torrents move.
+	// joinEvery is the interval at which a node tries to reach the members that are missing: those of Config.Members, and those
+	// that it has lost. joinSoon is the interval while it is alone or has just lost some, which may be back before their torrents
+	// move.
 	joinEvery = 15 * time.Second
 	joinSoon  = 2 * time.Second
 	// resolveWithin is how long a name may take to resolve.
@@ -28,7 +29,7 @@ const (
 // lost: after a partition of the network, the two sides find each other by these.
 type joining struct {
 	before map[netip.AddrPort]bool // the other members at the last join
-	lost   []netip.AddrPort        // those that were members and are none now, at most maxMembers; the longest lost first
+	lost   []netip.AddrPort        // former members that are not live, at most maxMembers; the longest lost first
 	next   int                     // of lost, to be tried
 	named  []netip.AddrPort        // Config.Members
 	err    error                   // why none of Config.Members could be reached; nil if one was

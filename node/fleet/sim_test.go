@@ -83,6 +83,15 @@ func (r *rig) start(num int, others ...int) *member {
 	})
 }
 
+// startThree starts the nodes 1 to 3, each with the same others, and waits until they divide the torrents.
+func (r *rig) startThree(others ...int) {
+	r.t.Helper()
+	for num := 1; num <= 3; num++ {
+		r.start(num, others...)
+	}
+	r.until(30*time.Second, "three nodes divide the torrents", func() bool { return r.divided(1, 2, 3) })
+}
+
 func (r *rig) startWith(num int, change func(*Config)) *member {
 	r.t.Helper()
 	t := r.t
@@ -183,10 +192,7 @@ func (r *rig) until(limit time.Duration, what string, holds func() bool) time.Du
 func TestOwnersAnnounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 24)
-		for num := 1; num <= 3; num++ {
-			r.start(num, 1)
-		}
-		r.until(30*time.Second, "three nodes divide the torrents", func() bool { return r.divided(1, 2, 3) })
+		r.startThree(1)
 		before := map[*metainfo.Torrent][]int{}
 		for _, torrent := range r.torrents {
 			before[torrent] = r.announcing(torrent)

@@ -49,7 +49,7 @@ type transport struct {
 
 var _ memberlist.NodeAwareTransport = lasting{}
 
-// lasting is a transport that goes on when memberlist ends, for the next one.
+// lasting is a transport that stays open when a memberlist ends, so that the next one can use it.
 type lasting struct{ *transport }
 
 // Shutdown implements memberlist.Transport.
