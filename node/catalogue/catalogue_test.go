@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,8 +58,10 @@ func torrentOf(t testing.TB, name string, data []byte) *metainfo.Torrent {
 type rig struct {
 	*nodetest.Node
 	*Catalogue
-	t        testing.TB
-	store    *s3test.Store
+	t     testing.TB
+	store *s3test.Store
+
+	mu       sync.Mutex // held by writers of
 	warnings []string
 }
 
@@ -92,7 +95,12 @@ func start(t testing.TB, n *simnet.Net, num int, s *s3test.Store, opts ...func(*
 func (r *rig) open() {
 	r.t.Helper()
 	var err error
-	if r.Catalogue, err = Open(Config{Node: r.Node.Node, Warn: func(err error) { r.warnings = append(r.warnings, err.Error()) }}); err != nil {
+	warn := func(err error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.warnings = append(r.warnings, err.Error())
+	}
+	if r.Catalogue, err = Open(Config{Node: r.Node.Node, Warn: warn}); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -198,8 +198,13 @@ func TestADamagedRecordIsRefusedOrHarmless(t *testing.T) {
 		h.add(keyLink(0), 10)
 		h.add(parse(t, torrentLink+"&dn=a"), 0)
 		h.subscribe(keyLink(10), 1000, 7)
+		end, err := h.begin(t.Context()) // the manager must not remove the ending
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer end()
 		h.mu.Lock()
-		h.endings = []*ending{{&pin{id: idOf(keyLink(3)), savedPin: savedPin{Link: keyLink(3).String(), Dir: filepath.Join(h.dir, "pins", idOf(keyLink(3)).String())}, failed: errTwice}, true}}
+		h.endings = []*ending{{&pin{id: idOf(keyLink(3)), link: keyLink(3), savedPin: savedPin{Link: keyLink(3).String(), Dir: filepath.Join(h.dir, "pins", idOf(keyLink(3)).String())}, failed: errTwice}, true}}
 		h.unsaved = true
 		h.mu.Unlock()
 		if err := h.save(); err != nil {
