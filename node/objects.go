@@ -110,7 +110,7 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 		return swarm.Content{}, errors.Join(errEnded, s.Close())
 	}
 	r.objects.Store(s)
-	return swarm.Content{Storage: s, Have: have, Wanted: wanted}, nil
+	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Fixed: true}, nil
 }
 
 // openWriter opens a torrent that is downloaded into the store. What is not uploaded yet is in its staging folder.

@@ -67,6 +67,9 @@ type Content struct {
 	// Outdated has the pieces whose place in the files holds other data, some blocks of which may
 	// be right: that of an earlier version.
 	Outdated bitset.Set
+	// Fixed says that nothing can be written, so that pieces that are lost cannot be downloaded again. They are looked for
+	// until they are back.
+	Fixed bool
 }
 
 // Config configures a torrent.

@@ -36,10 +36,12 @@ func longestFrame(info *metainfo.Info) int {
 	return min(n, wire.MaxFrame)
 }
 
-// storageFailed reports a storage failure and the items lost by it to the engine, and
+// storageFailed reports a storage failure and the items lost by it to the engine, which pauses, and
 // starts the recovery unless it is in progress.
 func (t *Torrent) storageFailed(err error, lost ...item) {
-	t.storageFailing()
+	if !t.content.Fixed {
+		t.storageFailing()
+	}
 	t.inbox.post(lost...)
 	t.storage.failed(err)
 }
@@ -57,7 +59,7 @@ func (t *Torrent) storageOpened(c Content) {
 	t.resumed = c.Stored
 	t.storeMu.Unlock()
 	t.inbox.post(item{
-		ev: &engine.EvInfo{Info: t.info, Have: c.Have, Wanted: c.Wanted, Files: c.Files, Stored: c.Stored, Outdated: c.Outdated},
+		ev: &engine.EvInfo{Info: t.info, Have: c.Have, Wanted: c.Wanted, Files: c.Files, Stored: c.Stored, Outdated: c.Outdated, Fixed: c.Fixed},
 		fn: func() { t.emit(Event{Kind: Opened, Info: t.info}) },
 	})
 }

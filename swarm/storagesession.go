@@ -68,6 +68,9 @@ type storageSession struct {
 	completeCalled bool  // complete was called since the last attempt to finish
 	isFinishing    bool  // a goroutine is finishing the download
 	outage         outage
+	lacking        bool          // Content.Fixed, and wanted pieces are lost
+	lookPause      time.Duration // before they are looked for again
+	isLooking      bool          // a goroutine waits for lookPause
 }
 
 // outage is what was reported about the latest failure.
@@ -77,6 +80,14 @@ type outage struct {
 	ended         time.Time   // when the last outage ended
 	repeats       int         // how often the same failure recurred immediately
 	pendingResume *time.Timer // storage works again; the timer reports it unless storage fails before
+}
+
+// lacks reports whether a wanted piece is not in have.
+func (c *Content) lacks(have bitset.Set) bool {
+	if c.Wanted.Len() == 0 {
+		return !have.Full()
+	}
+	return c.Wanted.AnyNotIn(have)
 }
 
 // storageOwner is the torrent as seen by its storageSession. The methods may be called on
@@ -193,7 +204,7 @@ func (s *storageSession) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &s.outage
-	if o.reason == nil || o.pendingResume != nil {
+	if o.reason == nil || o.pendingResume != nil || s.lacking {
 		return
 	}
 	if o.repeats > 0 {
@@ -223,7 +234,9 @@ func (s *storageSession) endOutage() {
 func (s *storageSession) failed(err error) {
 	s.pause(err)
 	s.mu.Lock()
-	s.owner.storageFailing()
+	if !s.content.Fixed { // the rest of a store can be read while it is looked at
+		s.owner.storageFailing()
+	}
 	start := !s.recovering && s.ctx.Err() == nil
 	if start {
 		s.recovering = true
@@ -248,6 +261,11 @@ func (s *storageSession) recover(wait time.Duration) {
 		s.failedSince = nil
 		s.mu.Unlock()
 		have, err = s.content.Storage.Recheck(s.ctx)
+		if err == nil {
+			s.mu.Lock()
+			s.lacking = s.content.Fixed && s.content.lacks(have)
+			s.mu.Unlock()
+		}
 		return err
 	})
 	if err != nil {
@@ -263,12 +281,40 @@ func (s *storageSession) recovered() {
 	s.mu.Lock()
 	s.recovering = false
 	err := s.failedSince
+	look := s.lacking && !s.isLooking
+	switch {
+	case !s.lacking:
+		s.lookPause = 0
+	case look:
+		s.isLooking, s.lookPause = true, min(max(2*s.lookPause, retryFirst), retryLongest)
+	}
+	pause := s.lookPause
 	s.mu.Unlock()
+	if look {
+		s.owner.spawn(func() { s.lookForLost(pause) })
+	}
 	if err != nil {
 		s.failed(err)
 		return
 	}
 	s.startFinish()
+}
+
+// lookForLost rechecks the storage after a pause, because pieces that are lost may be back. What is there is used meanwhile.
+func (s *storageSession) lookForLost(pause time.Duration) {
+	if await.Sleep(s.ctx, pause) != nil {
+		return
+	}
+	s.mu.Lock()
+	s.isLooking = false
+	start := !s.recovering
+	if start {
+		s.recovering = true
+	}
+	s.mu.Unlock()
+	if start {
+		s.recover(0)
+	}
 }
 
 // isInPlace reports whether the files have their final names, if everything is verified. It is false from

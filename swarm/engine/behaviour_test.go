@@ -194,6 +194,31 @@ func TestPiecesLostByStorageAreFetchedAgain(t *testing.T) {
 	}
 }
 
+// Storage that cannot be written to gets back what it lost without us. Nothing is requested, and peers know which pieces there are.
+func TestPiecesLostByFixedStorageAreNotRequested(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	r.step(&EvInfo{Info: testInfo(t, 5, 64<<10, 64<<10, false), Have: full(5), Fixed: true})
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.HaveNone}, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:lt_donthavei7eee")})
+	r.drain()
+	back := full(5)
+	back.Remove(3)
+	r.step(&EvStorageBack{Have: back})
+	ms := sent(t, r.drain(), c)
+	if !slices.ContainsFunc(ms, func(m wire.Msg) bool { return m.Ext == 7 && string(m.Payload) == "\x00\x00\x00\x03" }) {
+		t.Error("no lt_donthave was sent:", ms)
+	}
+	r.seed(true)
+	if cmds := append(r.drain(), r.wait(time.Minute)...); len(of(cmds, CmdRequest)) > 0 {
+		t.Error("requested:", cmds)
+	}
+	r.step(&EvStorageBack{Have: full(5)})
+	ms = sent(t, append(r.drain(), r.wait(time.Second)...), c)
+	if !slices.ContainsFunc(ms, func(m wire.Msg) bool { return m.Type == wire.Have && m.Index == 3 }) {
+		t.Error("no have was sent:", ms)
+	}
+}
+
 func TestOnlyWantedPiecesAreRequested(t *testing.T) {
 	r := newRig(t, Config{}, 0, 0)
 	want := bitset.New(6)

@@ -16,6 +16,7 @@ type content struct {
 	have   bitset.Set // verified
 	wanted bitset.Set
 	files  bitset.Set // the wanted files, to count their bytes; length 0 means all
+	fixed  bool       // nothing can be written, so nothing is requested
 	nHave  int
 
 	haveBytes       int64
@@ -44,7 +45,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	n := info.NumPieces()
 	c := &content{
 		info: info, n: n,
-		have: sized(ev.Have, n), wanted: wantedPieces(ev.Wanted, info), files: ev.Files,
+		have: sized(ev.Have, n), wanted: wantedPieces(ev.Wanted, info), files: ev.Files, fixed: ev.Fixed,
 		haveAt: mono.Never,
 	}
 	e.req.start(info)
@@ -115,7 +116,11 @@ func (e *Engine) recount() {
 			}
 		}
 	}
-	e.req.setNeed(c.have, c.wanted)
+	needed := c.wanted
+	if c.fixed {
+		needed = c.have
+	}
+	e.req.setNeed(c.have, needed)
 	e.updateInterests()
 }
 

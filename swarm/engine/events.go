@@ -71,6 +71,8 @@ type EvInfo struct {
 	// Outdated has pieces that are not verified, but some of whose blocks may be on the disk; the zero
 	// set means none. See comparison.
 	Outdated bitset.Set
+	// Fixed says that storage cannot be written to. Pieces that it loses are not requested from peers.
+	Fixed bool
 }
 
 // EvStored reports that the chunk at Block (Begin and Length are the chunk's) has been

@@ -24,7 +24,7 @@
 // If the store does not answer, fetches are tried again with growing pauses; cached blocks are served meanwhile. If an
 // object is not the one that the torrent was made of, its pieces have wrong hashes or the request is refused (ETag).
 // Reading then fails with a *storage.Error of kind Changed, and Recheck returns the pieces without these. An
-// object that is put right again is noticed by its ETag.
+// object that is put right again is noticed by its ETag, and one of its pieces is read before it is offered.
 //
 // # The cache
 //

@@ -169,19 +169,23 @@ func (s *Storage) survey(ctx context.Context) error {
 		known[o.Name] = o
 	}
 	s.stopWrong()
-	for _, unit := range s.compare(at, known) {
+	partial, replaced, missing := s.compare(at, known)
+	for _, unit := range partial {
 		s.shared.Cache.drop(s.key(unit))
+	}
+	if len(replaced) > 0 {
+		s.probe(ctx, at, known, replaced, missing)
 	}
 	return nil
 }
 
 // compare finds out which pieces the store cannot have, by the objects that it has. It returns the units that are to be removed from
-// the cache, because what was wrong in them may be right now.
-func (s *Storage) compare(at place, known map[string]objectstore.Object) (partial []int) {
+// the cache, because what was wrong in them may be right now, the files with bad pieces that have another object now, and the pieces of missing objects.
+func (s *Storage) compare(at place, known map[string]objectstore.Object) (partial, replaced []int, missing bitset.Set) {
 	info := s.info
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	bad, missing := s.bad.Clone(), bitset.New(info.NumPieces())
+	missing = bitset.New(info.NumPieces())
 	for i := range info.Files {
 		f := &info.Files[i]
 		if !f.IsRegular() || f.Length == 0 {
@@ -196,10 +200,8 @@ func (s *Storage) compare(at place, known map[string]objectstore.Object) (partia
 			for p := first; p < end; p++ {
 				missing.Add(p)
 			}
-		case !s.objects[i].isSame(now): // what was wrong with it may be right now
-			for p := first; p < end; p++ {
-				bad.Remove(p)
-			}
+		case !s.objects[i].isSame(now) && s.hasBad(first, end): // what was wrong with it may be right now
+			replaced = append(replaced, i)
 		}
 		s.objects[i] = now
 		s.etags[i] = ""
@@ -207,13 +209,12 @@ func (s *Storage) compare(at place, known map[string]objectstore.Object) (partia
 			s.etags[i] = o.ETag
 		}
 	}
-	bad.AddAll(missing)
-	s.bad = bad
+	s.bad.AddAll(missing)
 	for unit := range s.wrong {
 		delete(s.wrong, unit)
 		partial = append(partial, unit)
 	}
-	return partial
+	return partial, replaced, missing
 }
 
 // stopWrong ends the fetches that have found wrong pieces: their objects may be other ones now.
