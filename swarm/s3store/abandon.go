@@ -3,6 +3,7 @@ package s3store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -37,6 +38,47 @@ func (w *Writer) abortOrphans() {
 			_ = u.Abort(w.ctx)
 		}
 	}
+}
+
+// abortOwn aborts our upload of a file whose object is there.
+func (w *Writer) abortOwn(at place, name string, file int) error {
+	id := w.log.openUpload(file)
+	if id == "" {
+		return nil
+	}
+	err := at.store.Resume(name, id).Abort(w.ctx)
+	if err == nil || objectstore.KindOf(err) == objectstore.NotFound { // it was the one that made the object
+		return nil
+	}
+	return w.log.strayed(file)
+}
+
+// abortStrays aborts all uploads of a file whose object is there, because the store may have one whose id we never learned. Nobody
+// needs any of them: another node that is uploading the same file begins anew, and then finds the object. That it cannot abort
+// them is no reason to fail.
+func (w *Writer) abortStrays(file int) error {
+	at, err := w.remote.where(w.ctx)
+	if err != nil {
+		return err
+	}
+	name := at.objectOf(w.o.Info, file)
+	for u, e := range at.store.Uploads(w.ctx, name) {
+		if e == nil && u.Name == name {
+			e = u.Abort(w.ctx)
+		}
+		if e != nil && objectstore.KindOf(e) != objectstore.NotFound {
+			err = e
+			break
+		}
+	}
+	switch objectstore.KindOf(err) {
+	case 0, objectstore.Unavailable:
+		return err
+	}
+	if w.o.Warn != nil {
+		w.o.Warn(fmt.Errorf("a part of %s may be left in the store, until a rule of the bucket removes unfinished uploads: %w", at.location(w.o.Info.PathOf(file)), err))
+	}
+	return nil
 }
 
 // hasNewParts reports whether somebody may be writing the parts of an upload. A large object takes days on a slow line.

@@ -59,8 +59,7 @@ func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error
 	if !same {
 		return other
 	}
-	w.abortOwn(at, o.Name, file)
-	return nil
+	return w.abortOwn(at, o.Name, file)
 }
 
 // isSame reports whether an object has the content of a file. It is read only if its ETag does not tell.

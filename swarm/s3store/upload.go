@@ -37,12 +37,24 @@ var errAborted = errors.New("the store has given up the upload of an object")
 // upload writes the object of a file. While the store does not work, it tries again.
 func (w *Writer) upload(file int) error {
 	var u upload
+	if err := w.persist(func() error { return w.attempt(file, &u) }); err != nil {
+		return err
+	}
+	if w.log.isStray(file) {
+		if err := w.persist(func() error { return w.abortStrays(file) }); err != nil {
+			return err
+		}
+	}
+	return w.log.finished(file)
+}
+
+// persist repeats an attempt until the store works.
+func (w *Writer) persist(attempt func() error) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
-		err := w.attempt(file, &u)
+		err := attempt()
 		if objectstore.KindOf(err) != objectstore.Unavailable && !errors.Is(err, errAborted) {
 			if err == nil {
 				w.back()
-				err = w.log.finished(file)
 			}
 			return err
 		}
@@ -152,7 +164,7 @@ func (w *Writer) multipart(at place, name string, file int, data io.ReaderAt, si
 	if objectstore.KindOf(err) != objectstore.NotFound {
 		return err
 	}
-	if err := w.log.forget(file); err != nil {
+	if err := w.log.strayed(file); err != nil { // what denied to know the upload may have been something before the store
 		return err
 	}
 	return fmt.Errorf("%w: %w", errAborted, err)
@@ -166,13 +178,6 @@ func ifAbsent(write func(objectstore.Condition) error) error {
 		err = write(objectstore.Condition{})
 	}
 	return err
-}
-
-// abortOwn aborts our upload of a file whose object is there.
-func (w *Writer) abortOwn(at place, name string, file int) {
-	if id := w.log.openUpload(file); id != "" {
-		_ = at.store.Resume(name, id).Abort(w.ctx) // it may be the one that made the object
-	}
 }
 
 // writePart writes a part unless the store has it: has is the part that the store lists, and known the one that was written. A
@@ -213,9 +218,15 @@ func (w *Writer) begin(at place, name string, file int) (*objectstore.Upload, []
 		if objectstore.KindOf(err) != objectstore.NotFound {
 			return u, parts, err
 		}
+		if err := w.log.strayed(file); err != nil {
+			return nil, nil, err
+		}
 	}
 	u, err := at.store.Begin(w.ctx, name, contentType)
 	if err != nil {
+		if kind := objectstore.KindOf(err); kind == objectstore.Unavailable || kind == 0 { // the answer may be what was lost
+			err = errors.Join(err, w.log.strayed(file))
+		}
 		return nil, nil, err
 	}
 	return u, nil, w.log.began(file, u.ID)

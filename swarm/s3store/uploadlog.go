@@ -16,11 +16,14 @@ import (
 //	open FILE "ID"    the upload of a file has begun
 //	done FILE ""      the store has the object
 //	lost FILE ""      the object is not as it was written
+//	stray FILE ""     the store may have an upload of the file that we do not know, or do not need
 type uploadLog struct {
 	mu   sync.Mutex
 	file *os.File
 	open map[int]string // by file: the id of its upload
 	done map[int]bool   // files whose objects are complete
+	// strays has the files of which the store may have other uploads than open.
+	strays map[int]bool
 }
 
 // openUploadLog opens the log in a folder, which is created.
@@ -28,7 +31,7 @@ func openUploadLog(dir string) (*uploadLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	l := &uploadLog{open: map[int]string{}, done: map[int]bool{}}
+	l := &uploadLog{open: map[int]string{}, done: map[int]bool{}, strays: map[int]bool{}}
 	path := filepath.Join(dir, "uploads")
 	b, err := os.Open(path)
 	switch {
@@ -56,6 +59,9 @@ func (l *uploadLog) note(what string, file int, id string) {
 		l.open[file] = id
 	case "done":
 		l.done[file] = true
+		delete(l.strays, file)
+	case "stray":
+		l.strays[file] = true
 	}
 }
 
@@ -77,6 +83,21 @@ func (l *uploadLog) began(file int, id string) error {
 
 func (l *uploadLog) finished(file int) error { return l.write("done", file, "") }
 func (l *uploadLog) forget(file int) error   { return l.write("lost", file, "") }
+
+// strayed records that the store may have an upload of a file that is not the one we go on with.
+func (l *uploadLog) strayed(file int) error {
+	if l.openUpload(file) == "" && l.isStray(file) { // so a store that fails for hours does not fill the log
+		return nil
+	}
+	return l.write("stray", file, "")
+}
+
+// isStray reports whether strayed was called and the file is not finished.
+func (l *uploadLog) isStray(file int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.strays[file]
+}
 
 func (l *uploadLog) isDone(file int) bool {
 	l.mu.Lock()
