@@ -123,7 +123,7 @@ func TestObjectStore(t *testing.T) {
 		t.Errorf("%+v, want %d bytes", film, len(data))
 	}
 	part := func(from objectstore.Object, off, n int64) ([]byte, error) {
-		r, _, err := s.Read(ctx, from, off, n, nil)
+		r, _, err := s.Read(ctx, from, off, n)
 		if err != nil {
 			return nil, err
 		}

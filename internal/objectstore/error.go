@@ -85,6 +85,7 @@ var (
 	errReplaced = errors.New("the object has been replaced")
 	errCut      = errors.New("the store closed the connection too early")
 	errLoop     = errors.New("the store lists the same objects again and again")
+	errParts    = errors.New("the store lists parts of an upload that cannot be")
 	errTooLong  = errors.New("the answer of the store is too long")
 )
 
@@ -108,7 +109,7 @@ func kindOf(err error) Kind {
 	switch {
 	case errors.Is(err, errReplaced):
 		return Changed
-	case errors.Is(err, errNoRange), errors.Is(err, errLoop), errors.Is(err, errTooLong):
+	case errors.Is(err, errNoRange), errors.Is(err, errLoop), errors.Is(err, errParts), errors.Is(err, errTooLong):
 		return Unsupported
 	}
 	var r minio.ErrorResponse

@@ -49,7 +49,7 @@ func TestACallerMayTakeItsTime(t *testing.T) {
 		if uploads != 3 {
 			t.Errorf("%d uploads", uploads)
 		}
-		r, _, err := s.Read(t.Context(), stat(t, s, "file1"), 0, 100_000, nil)
+		r, _, err := s.Read(t.Context(), stat(t, s, "file1"), 0, 100_000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +84,45 @@ func TestAWriteOnASlowLine(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Neither does one that lists uploads or their parts without end, or parts that cannot be.
+func TestUploadsWithoutEnd(t *testing.T) {
+	upload := "<Upload><Key>a</Key><UploadId>1</UploadId></Upload>"
+	uploads := "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>%s</ListMultipartUploadsResult>"
+	parts := "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>%d</NextPartNumberMarker>%s</ListPartsResult>"
+	part := func(n int) string { return fmt.Sprintf("<Part><PartNumber>%d</PartNumber><Size>1</Size></Part>", n) }
+	for what, answer := range map[string]func(request int) string{
+		"the same uploads": func(int) string {
+			return fmt.Sprintf(uploads, upload+"<NextKeyMarker>a</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker>")
+		},
+		"no uploads": func(request int) string {
+			return fmt.Sprintf(uploads, fmt.Sprintf("<NextKeyMarker>%d</NextKeyMarker>", request))
+		},
+		"the same parts": func(int) string { return fmt.Sprintf(parts, 1, part(1)) },
+		"many parts":     func(request int) string { return fmt.Sprintf(parts, request, strings.Repeat(part(1), 1000)) },
+		"part 0":         func(int) string { return fmt.Sprintf(parts, 1, part(0)) },
+		"part 10001":     func(int) string { return fmt.Sprintf(parts, 1, part(10_001)) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := s3test.New(t)
+			requests := 0
+			server.SetFault(func(*http.Request) s3test.Fault {
+				requests++
+				return s3test.Fault{Status: http.StatusOK, Body: []byte(answer(requests))}
+			})
+			var last error
+			if s := server.Open(""); strings.Contains(what, "uploads") {
+				for _, last = range s.Uploads(t.Context(), "") {
+				}
+			} else {
+				_, last = s.Resume("a", "1").Parts(t.Context())
+			}
+			if objectstore.KindOf(last) != objectstore.Unsupported || requests > 11 {
+				t.Errorf("%s: %d requests, %v", what, requests, last)
+			}
+		})
+	}
 }
 
 // A store that lists without end does not keep us for ever.

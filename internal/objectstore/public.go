@@ -37,7 +37,7 @@ func (s *Store) IsPublic(ctx context.Context, name string) (bool, error) {
 		return false, s.fail(ctx, "read", name, err)
 	}
 	req.Header.Set("Range", "bytes=0-0")
-	s.counts.gets.Add(1)
+	s.request(&s.counts.gets)
 	r, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return false, s.fail(ctx, "read", name, err)

@@ -25,6 +25,7 @@ type Store struct {
 	endpoint  *url.URL
 	style     Style
 	counts    *counters
+	use       *Usage // of whoever For names, or nil
 }
 
 // An Object is what the store says about an object.
@@ -62,7 +63,7 @@ func (s *Store) object(o *minio.ObjectInfo) Object {
 func (s *Store) Stat(ctx context.Context, name string) (Object, error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
-	s.counts.heads.Add(1)
+	s.request(&s.counts.heads)
 	o, err := s.core.StatObject(ctx, s.at.Bucket, s.at.Prefix+name, minio.StatObjectOptions{})
 	if err != nil {
 		return Object{}, s.fail(ctx, "find", name, err)
@@ -79,7 +80,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 		n, mark, name := 0, 1, ""
 		for o := range s.core.ListObjectsIter(ctx, s.at.Bucket, minio.ListObjectsOptions{Prefix: s.at.Prefix + prefix, Recursive: true}) {
 			if n%listPage == 0 {
-				s.counts.lists.Add(1)
+				s.request(&s.counts.lists)
 			}
 			n++
 			if o.Err == nil && o.Key == name {
@@ -113,17 +114,15 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 const listPage = 1000
 
 // Read opens a part of an object that has this size and ETag: n bytes from off. The error is of kind Changed if the object has
-// another one. Without an ETag only the size is compared. It returns the ETag that the object has. Use, if not nil, is told
-// what the request costs.
-func (s *Store) Read(ctx context.Context, o Object, off, n int64, use *Usage) (body io.ReadCloser, etag string, err error) {
+// another one. Without an ETag only the size is compared. It returns the ETag that the object has.
+func (s *Store) Read(ctx context.Context, o Object, off, n int64) (body io.ReadCloser, etag string, err error) {
 	ctx, watch := watched(ctx)
 	var opts minio.GetObjectOptions
 	opts.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
 	if o.ETag != "" {
 		opts.Set("If-Match", `"`+o.ETag+`"`)
 	}
-	s.counts.gets.Add(1)
-	use.request()
+	s.request(&s.counts.gets)
 	raw, got, header, err := s.core.GetObject(ctx, s.at.Bucket, s.at.Prefix+o.Name, opts)
 	if err == nil {
 		err = checkPart(o, got.ETag, header, off, n)
@@ -136,7 +135,7 @@ func (s *Store) Read(ctx context.Context, o Object, off, n int64, use *Usage) (b
 		return nil, "", s.fail(ctx, "read", o.Name, err)
 	}
 	watch.pause()
-	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch, use: use}, got.ETag, nil
+	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch}, got.ETag, nil
 }
 
 // checkPart returns an error if an answer is not the part that was asked for.
@@ -164,7 +163,6 @@ type part struct {
 	body  io.ReadCloser
 	left  int64
 	watch *watch
-	use   *Usage
 }
 
 // Read implements io.Reader. It returns io.EOF only after the whole part.
@@ -177,7 +175,9 @@ func (p *part) Read(b []byte) (int, error) {
 	p.watch.pause()
 	p.left -= int64(n)
 	p.s.counts.read.Add(int64(n))
-	p.use.bytes(n)
+	if p.s.use != nil {
+		p.s.use.Read.Add(int64(n))
+	}
 	if err == io.EOF && p.left == 0 {
 		return n, nil
 	}
@@ -220,7 +220,7 @@ func (s *Store) Write(ctx context.Context, name string, data []byte, contentType
 	// The MD5 is signed, and does for a hash of the content. Not all stores know the chunks that a streamed one needs.
 	opts := minio.PutObjectOptions{ContentType: contentType, SendContentMd5: true, DisableContentSha256: true, DisableMultipart: true, Progress: sending{watch}}
 	when.apply(&opts)
-	s.counts.puts.Add(1)
+	s.request(&s.counts.puts)
 	info, err := s.core.Client.PutObject(ctx, s.at.Bucket, s.at.Prefix+name, bytes.NewReader(data), int64(len(data)), opts)
 	if err != nil {
 		return "", s.fail(ctx, "write", name, err)
@@ -238,7 +238,7 @@ func (s *Store) Load(ctx context.Context, name string, limit int64) ([]byte, Obj
 	if o.Size > limit {
 		return nil, o, &Error{Op: "read", Name: s.at.Name(name), Kind: Unsupported, Err: fmt.Errorf("it has %d bytes, and at most %d are read", o.Size, limit)}
 	}
-	r, _, err := s.Read(ctx, o, 0, o.Size, nil)
+	r, _, err := s.Read(ctx, o, 0, o.Size)
 	if err != nil {
 		return nil, o, err
 	}
@@ -254,7 +254,7 @@ func (s *Store) Load(ctx context.Context, name string, limit int64) ([]byte, Obj
 func (s *Store) Remove(ctx context.Context, name string) error {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
-	s.counts.puts.Add(1)
+	s.request(&s.counts.puts)
 	if err := s.core.RemoveObject(ctx, s.at.Bucket, s.at.Prefix+name, minio.RemoveObjectOptions{}); err != nil {
 		return s.fail(ctx, "remove", name, err)
 	}
@@ -279,18 +279,24 @@ func (s *Store) Counts() Counts {
 	return Counts{c.gets.Load(), c.heads.Load(), c.lists.Load(), c.puts.Load(), c.failed.Load(), c.read.Load(), c.written.Load()}
 }
 
-// Usage is what one user of the store has asked of it. A nil Usage counts nothing.
-type Usage struct{ Requests, Read atomic.Int64 }
-
-func (u *Usage) request() {
-	if u != nil {
-		u.Requests.Add(1)
-	}
+// Usage is what one user of a store has asked of it.
+type Usage struct {
+	Requests atomic.Int64 // of all kinds
+	Read     atomic.Int64 // bytes
 }
 
-func (u *Usage) bytes(n int) {
-	if u != nil {
-		u.Read.Add(int64(n))
+// For returns the same place in the store for a user: what is asked of it is also counted in use.
+func (s *Store) For(use *Usage) *Store {
+	to := *s
+	to.use = use
+	return &to
+}
+
+// request counts a request.
+func (s *Store) request(kind *atomic.Int64) {
+	kind.Add(1)
+	if s.use != nil {
+		s.use.Requests.Add(1)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // read reads a part of an object.
 func read(t *testing.T, s *objectstore.Store, o objectstore.Object, off, n int64) ([]byte, error) {
 	t.Helper()
-	r, _, err := s.Read(t.Context(), o, off, n, nil)
+	r, _, err := s.Read(t.Context(), o, off, n)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,31 @@ func TestPartsOfObjects(t *testing.T) {
 	}
 	if got := s.Counts(); got.Gets != 4 || got.Read != 16 || got.Lists != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Requests of all kinds are counted for whoever they are made, also at another place.
+func TestWhatAUserHasAsked(t *testing.T) {
+	server := s3test.New(t)
+	server.Put("data/a", []byte("0123456789"))
+	var use objectstore.Usage
+	all := server.Open("data")
+	s := all.For(&use)
+	up, _, _ := s.Parent()
+	for range s.List(t.Context(), "") {
+	}
+	if _, err := read(t, up, stat(t, up, "data/a"), 0, 7); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(t.Context(), "b", []byte("b"), "", objectstore.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	stat(t, all, "a")
+	if n, read := use.Requests.Load(), use.Read.Load(); n != 4 || read != 7 {
+		t.Errorf("%d requests, %d bytes", n, read)
+	}
+	if c := all.Counts(); c.Gets != 1 || c.Heads != 2 || c.Lists != 1 || c.Puts != 1 {
+		t.Errorf("%+v", c)
 	}
 }
 

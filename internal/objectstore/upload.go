@@ -20,8 +20,8 @@ const (
 	MinPart = 5 << 20
 	// MaxParts is the maximum number of parts of an upload.
 	MaxParts = 10_000
-	// MaxObject is the maximum size of an object.
-	MaxObject = 5 << 40
+	// MaxObject is the maximum size of an object in bytes: that of MaxParts parts of 5 GiB. Some stores take less.
+	MaxObject = MaxParts * 5 << 30
 
 	// buffered is how much of a part the system may have taken before it is sent, in bytes.
 	buffered = 8 << 20
@@ -55,7 +55,7 @@ func (p Part) HasMD5(sum [md5.Size]byte) bool {
 func (s *Store) Begin(ctx context.Context, name, contentType string) (*Upload, error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
-	s.counts.puts.Add(1)
+	s.request(&s.counts.puts)
 	id, err := s.core.NewMultipartUpload(ctx, s.at.Bucket, s.at.Prefix+name, minio.PutObjectOptions{ContentType: contentType})
 	if err != nil {
 		return nil, s.fail(ctx, "write", name, err)
@@ -76,7 +76,7 @@ func (u *Upload) Write(ctx context.Context, number int, data io.ReaderAt, size i
 	ctx, watch := watched(ctx)
 	defer watch.stop()
 	r := &watchedReader{r: io.NewSectionReader(data, 0, size), watch: watch, patience: sendTime(size)}
-	u.s.counts.puts.Add(1)
+	u.s.request(&u.s.counts.puts)
 	got, err := u.s.core.PutObjectPart(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, number, r, size,
 		minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), DisableContentSha256: true}) // the MD5 is signed, and does for it
 	if r.err != nil {
@@ -124,17 +124,23 @@ func (u *Upload) Parts(ctx context.Context) (parts []Part, err error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
 	for marker := 0; ; {
-		u.s.counts.lists.Add(1)
+		u.s.request(&u.s.counts.lists)
 		r, err := u.s.core.ListObjectParts(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, marker, listPage)
 		if err != nil {
 			return nil, u.s.fail(ctx, "list", u.Name, err)
 		}
 		watch.progress()
 		for _, o := range r.ObjectParts {
+			if o.PartNumber < 1 || o.PartNumber > MaxParts || len(parts) == MaxParts {
+				return nil, u.s.fail(ctx, "list", u.Name, errParts)
+			}
 			parts = append(parts, Part{Number: o.PartNumber, Size: o.Size, ETag: strings.Trim(o.ETag, `"`), Modified: o.LastModified})
 		}
-		if !r.IsTruncated || r.NextPartNumberMarker <= marker {
+		if !r.IsTruncated {
 			return parts, nil
+		}
+		if r.NextPartNumberMarker <= marker {
+			return nil, u.s.fail(ctx, "list", u.Name, errLoop)
 		}
 		marker = r.NextPartNumberMarker
 	}
@@ -152,7 +158,7 @@ func (u *Upload) Complete(ctx context.Context, parts []Part, when Condition) (et
 	}
 	var opts minio.PutObjectOptions
 	when.apply(&opts)
-	u.s.counts.puts.Add(1)
+	u.s.request(&u.s.counts.puts)
 	info, err := u.s.core.CompleteMultipartUpload(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, list, opts)
 	if err != nil {
 		return "", u.s.fail(ctx, "write", u.Name, err)
@@ -171,7 +177,7 @@ func LacksConditions(err error) bool {
 func (u *Upload) Abort(ctx context.Context) error {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
-	u.s.counts.puts.Add(1)
+	u.s.request(&u.s.counts.puts)
 	if err := u.s.core.AbortMultipartUpload(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID); err != nil {
 		return u.s.fail(ctx, "abort the upload of", u.Name, err)
 	}
@@ -184,19 +190,34 @@ type OpenUpload struct {
 	Began time.Time
 }
 
-// Uploads yields the uploads of objects whose names begin with prefix. It ends after the first error.
+// maxUploads is how many uploads are listed at most. They come in the order of the names.
+const maxUploads = 100_000
+
+// Uploads yields the uploads of objects whose names begin with prefix, at most 100,000. It ends after the first error.
 func (s *Store) Uploads(ctx context.Context, prefix string) iter.Seq2[OpenUpload, error] {
 	return func(yield func(OpenUpload, error) bool) {
 		ctx, watch := watched(ctx)
 		defer watch.stop()
-		s.counts.lists.Add(1)
-		for o := range s.core.ListIncompleteUploads(ctx, s.at.Bucket, s.at.Prefix+prefix, true) {
-			if o.Err != nil {
-				yield(OpenUpload{}, s.fail(ctx, "list", prefix, o.Err))
+		var name, id string // the last ones
+		for listed := 0; listed < maxUploads; {
+			s.request(&s.counts.lists)
+			r, err := s.core.ListMultipartUploads(ctx, s.at.Bucket, s.at.Prefix+prefix, name, id, "", listPage)
+			if err == nil && r.IsTruncated && (len(r.Uploads) == 0 || r.NextKeyMarker == name && r.NextUploadIDMarker == id) {
+				err = errLoop
+			}
+			if err != nil {
+				yield(OpenUpload{}, s.fail(ctx, "list", prefix, err))
 				return
 			}
+			name, id = r.NextKeyMarker, r.NextUploadIDMarker
+			listed += len(r.Uploads)
 			watch.pause()
-			if !yield(OpenUpload{s.Resume(strings.TrimPrefix(o.Key, s.at.Prefix), o.UploadID), o.Initiated}, nil) {
+			for _, o := range r.Uploads {
+				if !yield(OpenUpload{s.Resume(strings.TrimPrefix(o.Key, s.at.Prefix), o.UploadID), o.Initiated}, nil) {
+					return
+				}
+			}
+			if !r.IsTruncated {
 				return
 			}
 			watch.progress()

@@ -89,7 +89,7 @@ func (l *loader) read(ctx context.Context, o *objectstore.Object) (*metainfo.Tor
 		return nil, err
 	}
 	defer l.bytes.Release(o.Size)
-	body, _, err := l.c.store.Read(ctx, *o, 0, o.Size, nil)
+	body, _, err := l.c.store.Read(ctx, *o, 0, o.Size)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func (w *Writer) isSame(at place, o objectstore.Object, f *metainfo.File, u *upl
 	if u.etag != o.ETag || o.ETag == "" {
 		u.etag, u.compared = o.ETag, 0
 	}
-	body, _, err := at.store.Read(w.ctx, o, u.compared, o.Size-u.compared, &w.remote.Usage)
+	body, _, err := at.store.Read(w.ctx, o, u.compared, o.Size-u.compared)
 	if err != nil {
 		return false, err
 	}

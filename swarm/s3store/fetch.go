@@ -332,7 +332,7 @@ func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, erro
 	s.mu.Lock()
 	o := objectstore.Object{Name: at.objectOf(s.info, sp.File), Size: s.info.Files[sp.File].Length, ETag: s.etags[sp.File]}
 	s.mu.Unlock()
-	body, etag, err := at.store.Read(ctx, o, sp.Offset, sp.Length, &s.Usage)
+	body, etag, err := at.store.Read(ctx, o, sp.Offset, sp.Length)
 	switch objectstore.KindOf(err) {
 	case objectstore.Changed, objectstore.NotFound: // zeros are hashed in its place, and are wrong
 		s.mu.Lock()

@@ -215,7 +215,7 @@ func (m *maker) attempt(ctx context.Context, d *metainfo.Draft, fileOf []int, fi
 	ctx, cancel := context.WithCancel(ctx)
 	from := int64(*first) * info.PieceLength
 	src := newSource(info, from, min(int64(end)*info.PieceLength, info.Length)-from, func(sp metainfo.Span) (io.ReadCloser, error) {
-		body, _, err := m.store.Read(ctx, m.objects[fileOf[sp.File]], sp.Offset, sp.Length, nil)
+		body, _, err := m.store.Read(ctx, m.objects[fileOf[sp.File]], sp.Offset, sp.Length)
 		return body, err
 	})
 	defer src.close()

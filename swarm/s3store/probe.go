@@ -74,7 +74,7 @@ func (s *Storage) isRight(ctx context.Context, at place, known map[string]object
 		if !found {
 			return nil, nil
 		}
-		body, _, err := at.store.Read(ctx, o, sp.Offset, sp.Length, &s.Usage)
+		body, _, err := at.store.Read(ctx, o, sp.Offset, sp.Length)
 		return body, err
 	})
 	defer src.close()

@@ -40,7 +40,7 @@ type Storage struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
-	// Usage is what the torrent has asked of the store.
+	// Usage is what the torrent has asked of the store, requests of all kinds.
 	Usage objectstore.Usage
 	// compared is how many of the bytes in Usage were read to compare objects, and not for peers.
 	compared atomic.Int64
@@ -127,6 +127,7 @@ func newStorage(o Options) (*Storage, error) {
 		etags: make([]string, len(o.Info.Files)), objects: make([]version, len(o.Info.Files)),
 		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{}, damaged: map[int]time.Duration{},
 	}
+	s.o.Objects = o.Objects.For(&s.Usage)
 	c := o.Shared.Cache
 	c.mu.Lock()
 	s.number = c.number(o.Hash)
