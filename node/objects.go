@@ -79,9 +79,9 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 	if err := t.node.checkStore(&r.spec); err != nil {
 		return swarm.Content{}, err
 	}
-	var reserved *s3store.ReservedError
-	if err := s3store.CheckNames(info); r.spec.Upload && errors.As(err, &reserved) { // before anything is made
-		return swarm.Content{}, NewFault(FaultUsage, reserved, reserved.Hint())
+	var refused *s3store.RefusedError
+	if err := s3store.CheckFiles(info); r.spec.Upload && errors.As(err, &refused) { // before anything is made
+		return swarm.Content{}, NewFault(FaultUsage, refused, refused.Hint())
 	}
 	if r.spec.Upload && t.node.isStaged(t.hash) { // the store may be away
 		return r.openWriter(ctx, info, progress)

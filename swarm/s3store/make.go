@@ -41,7 +41,7 @@ const (
 // one that has its name. The torrent has the last part of the location for its name. Each object is read once. An object that is
 // replaced meanwhile is an error of kind objectstore.Changed.
 func Make(ctx context.Context, store *objectstore.Store, o MakeOptions) (*metainfo.Info, error) {
-	m := &maker{o: o, location: store.Location().String()}
+	m := &maker{o: o, location: store.Location().String(), most: metainfo.MaxFiles}
 	m.place, m.name = placeOf(store)
 	if err := m.list(ctx); err != nil {
 		return nil, err
@@ -78,6 +78,7 @@ type maker struct {
 	name     string // of the torrent
 	location string
 	o        MakeOptions
+	most     int // objects that are listed
 	single   bool
 	objects  []objectstore.Object // the files, in the order of a file tree
 	total    int64
@@ -108,9 +109,13 @@ func (m *maker) list(ctx context.Context) error {
 			return err
 		}
 	}
+	listed := 0
 	for o, err := range m.store.List(ctx, m.object(m.name+"/")) {
 		if err != nil {
 			return err
+		}
+		if listed++; listed > m.most {
+			return &objectstore.Error{Op: "share", Name: m.location, Err: fmt.Errorf("it has more than %d objects, which is the most a torrent can have", m.most)}
 		}
 		parts := m.path(o)
 		if parts[len(parts)-1] == "" && o.Size == 0 { // it stands for a folder

@@ -62,6 +62,23 @@ func TestObjectsThatAreNoFiles(t *testing.T) {
 	}
 }
 
+// A prefix with more objects than a torrent can have is an error, before all are listed.
+func TestTooManyObjects(t *testing.T) {
+	server := s3test.New(t)
+	for i := range 6 {
+		server.Put(fmt.Sprintf("film/%d", i), []byte("data"))
+	}
+	m := &maker{location: "s3://bucket/film", most: 5}
+	m.place, m.name = placeOf(server.Open("film"))
+	if err := m.list(t.Context()); err == nil || err.Error() != "share s3://bucket/film: it has more than 5 objects, which is the most a torrent can have" {
+		t.Error(err)
+	}
+	m.most = 6
+	if err := m.list(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // An object that is replaced while it is hashed is an error.
 func TestAnObjectThatChangesMeanwhile(t *testing.T) {
 	server := s3test.New(t)

@@ -3,14 +3,14 @@ package s3store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"path"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm/storage"
 )
 
 // A place says which objects are the files of a torrent.
@@ -65,11 +65,18 @@ func (p place) exists(ctx context.Context, info *metainfo.Info) (bool, error) {
 	return false, nil
 }
 
-// maxListed is how many objects that are not in the torrent its folder may have for each that is.
-const maxListed = 16
+const (
+	// maxListed is how many objects that are not in the torrent its folder may have for each that is. With more, the store is
+	// asked for each file, so that what others have put there costs nothing.
+	maxListed = 16
+	// statsAtOnce is how many files the store is asked for at a time.
+	statsAtOnce = 16
+	// statBatch is how many answers about files are kept before they are looked at.
+	statBatch = 1024
+)
 
-// existing yields the objects that may be files of a torrent: those in its folder, or the one that has its name. It ends after the
-// first error, and yields one if others have put many more objects into the folder.
+// existing yields the objects that may be files of a torrent: those in its folder, or the one that has its name. It may yield an
+// object twice. It ends after the first error.
 func (p place) existing(ctx context.Context, info *metainfo.Info) iter.Seq2[objectstore.Object, error] {
 	return func(yield func(objectstore.Object, error) bool) {
 		if !info.IsMulti() {
@@ -81,9 +88,43 @@ func (p place) existing(ctx context.Context, info *metainfo.Info) iter.Seq2[obje
 		listed, most := 0, maxListed*(len(info.Files)+1)
 		for o, err := range p.store.List(ctx, p.object(info.Name+"/")) {
 			if listed++; err == nil && listed > most {
-				err = storage.Wrap("list", p.location(info.Name), fmt.Errorf("there are more than %d objects, and the torrent has %d files", most, len(info.Files)))
+				p.stats(ctx, info, yield)
+				return
 			}
 			if !yield(o, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// stats asks for the object of each file, and yields those that exist. It ends after the first error.
+func (p place) stats(ctx context.Context, info *metainfo.Info, yield func(objectstore.Object, error) bool) {
+	var found [statBatch]objectstore.Object // without a name if there is no such object
+	for first := 0; first < len(info.Files); first += statBatch {
+		batch := found[:min(statBatch, len(info.Files)-first)]
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(statsAtOnce)
+		for i := range batch {
+			batch[i] = objectstore.Object{}
+			if !info.Files[first+i].IsRegular() {
+				continue
+			}
+			group.Go(func() error {
+				o, err := p.store.Stat(ctx, p.objectOf(info, first+i))
+				if objectstore.KindOf(err) == objectstore.NotFound {
+					return nil
+				}
+				batch[i] = o
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			yield(objectstore.Object{}, err)
+			return
+		}
+		for _, o := range batch {
+			if o.Name != "" && !yield(o, nil) {
 				return
 			}
 		}

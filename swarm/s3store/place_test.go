@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 
@@ -50,6 +51,38 @@ func TestPlaces(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What others have put into the folder of a torrent, however much, costs neither time nor the torrent.
+func TestAFolderWithManyOtherObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 300_000, 300_000)
+		for i := range maxListed*(2+1) + 1 { // they are listed before the files
+			l.server.Put(fmt.Sprintf("data/film/+%03d", i), []byte("x"))
+		}
+		l.open()
+		defer l.close()
+		if have := l.Have(); have.Count() != l.info.NumPieces() {
+			t.Errorf("%d of %d pieces", have.Count(), l.info.NumPieces())
+		}
+		l.check("among others")
+		l.server.Remove("data/film/001")
+		if _, err := l.Recheck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if all, _ := l.Complete(); all {
+			t.Error("an object that is not there was found")
+		}
+		l.server.SetFault(func(r *http.Request) s3test.Fault {
+			if r.Method == http.MethodHead {
+				return s3test.Fault{Status: http.StatusServiceUnavailable}
+			}
+			return s3test.Fault{}
+		})
+		if err := l.survey(t.Context()); objectstore.KindOf(err) != objectstore.Unavailable {
+			t.Errorf("a store that does not answer for a file: %v", err)
+		}
+	})
 }
 
 // What create is given for a torrent is also where its objects are found.

@@ -61,7 +61,7 @@ const uploadsOfOne = 8
 
 // OpenWriter opens a torrent that is to be downloaded into a store. ctx ends when the torrent stops: Finish then returns.
 func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
-	if err := CheckNames(o.Info); err != nil {
+	if err := CheckFiles(o.Info); err != nil {
 		return nil, err
 	}
 	remote, err := newStorage(o.Options)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
 	"seedbed/internal/s3test"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/storage"
@@ -509,9 +510,9 @@ func TestStoppingEndsFinish(t *testing.T) {
 }
 
 func TestTheSizeOfParts(t *testing.T) {
-	for _, size := range []int64{1, 5 << 20, 100 << 30, 160 << 30, 1 << 40, 5 << 40} {
+	for _, size := range []int64{1, 5 << 20, 100 << 30, 160 << 30, 1 << 40, 5 << 40, objectstore.MaxObject} {
 		per := partSizeFor(size)
-		if n := (size + per - 1) / per; n > 10_000 || per < 5<<20 {
+		if n := (size + per - 1) / per; n > 10_000 || per < 5<<20 || per > 5<<30 {
 			t.Errorf("%d: %d parts of %d", size, n, per)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/create"
 )
@@ -25,8 +27,8 @@ func TestNoTorrentWritesIntoOurFolder(t *testing.T) {
 		{"films", "seedbed/.seedbeds/x.torrent", false},
 	} {
 		info := reservedInfo(t, c.name, c.path)
-		var e *ReservedError
-		if got := errors.As(CheckNames(info), &e); got != c.refused {
+		var e *RefusedError
+		if got := errors.As(CheckFiles(info), &e); got != c.refused {
 			t.Errorf("%s %s: refused %v", c.name, c.path, got)
 		}
 		if !c.refused {
@@ -54,4 +56,17 @@ func reservedInfo(t *testing.T, name, path string) *metainfo.Info {
 		t.Fatal(err)
 	}
 	return made.Info
+}
+
+// A file that no store takes as one object is refused before it is downloaded.
+func TestAFileThatIsTooLarge(t *testing.T) {
+	info := *reservedInfo(t, "films", "film")
+	info.Files = slices.Clone(info.Files)
+	for _, size := range []int64{objectstore.MaxObject, objectstore.MaxObject + 1} {
+		info.Files[0].Length = size
+		var e *RefusedError
+		if got := errors.As(CheckFiles(&info), &e); got != (size > objectstore.MaxObject) {
+			t.Errorf("%d bytes: refused %v", size, got)
+		}
+	}
 }
