@@ -11,7 +11,7 @@ VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
 RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X seedbed/cmd/seedbed/version.release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench battery soak bars chart demo install package release clean vendor peers cc
+.PHONY: help build test race lint fuzz bench battery soak bars chart demo install package release clean vendor peers cc seaweedfs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./
 battery: peers ## test with injected faults and hostile peers, small counts, and print the results
 	@bash -o pipefail -c "$(BATTERY)"
 
-soak: peers ## the same with large counts (some minutes), large simulations of the DHT, and a release for all systems twice
+soak: peers seaweedfs ## the same with large counts (some minutes) and SeaweedFS, large simulations of the DHT, and a release for all systems twice
 	@SEEDBED_SOAK=1 bash -o pipefail -c "$(BATTERY)"
 	SEEDBED_SOAK=1 $(GO) test -count 1 -timeout 60m ./dht ./dht/announce
 	SEEDBED_SOAK=1 $(GO) -C packaging test -count 1 -timeout 60m -run '^TestReleaseIsReproducible$$'
@@ -103,3 +103,7 @@ peers: ## install the clients that the integration tests use (root and apt)
 # The race detector needs a C compiler on Linux.
 cc:
 	@sh integration/peers/setup cc
+
+# SeaweedFS is built for the soak only.
+seaweedfs:
+	@sh integration/peers/setup seaweedfs

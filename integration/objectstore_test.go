@@ -16,16 +16,17 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// objectStore is versitygw, an object store whose buckets are folders.
+// objectStore is an object store: versitygw, whose buckets are folders, or the S3 gateway of another one.
 type objectStore struct {
 	t        testing.TB
 	url      string
 	hostPort string
-	program  string
-	root     string // folder of the buckets
-	about    string // folder for what it remembers of objects, for file systems without extended attributes
 	config   string // file of s3cmd
 	*process
+
+	program string // versitygw
+	root    string // folder of the buckets
+	about   string // folder for what it remembers of objects, for file systems without extended attributes
 }
 
 const (
@@ -43,11 +44,18 @@ func startObjectStore(ctx context.Context, t testing.TB, ip string) *objectStore
 		skipIfMissing(t, []string{"there is no versitygw (`make peers` builds it)"})
 	}
 	base := t.TempDir()
-	o := &objectStore{t: t, hostPort: net.JoinHostPort(ip, "7070"), program: program,
-		root: filepath.Join(base, "buckets"), about: filepath.Join(base, "about"), config: filepath.Join(base, "s3cfg")}
-	o.url = "http://" + o.hostPort
+	o := newObjectStore(t, net.JoinHostPort(ip, "7070"))
+	o.program, o.root, o.about = program, filepath.Join(base, "buckets"), filepath.Join(base, "about")
 	must(t, os.MkdirAll(filepath.Join(o.root, bucket), 0o755))
 	must(t, os.Mkdir(o.about, 0o755))
+	o.start(ctx)
+	return o
+}
+
+// newObjectStore returns an object store that is not started.
+func newObjectStore(t testing.TB, hostPort string) *objectStore {
+	t.Helper()
+	o := &objectStore{t: t, url: "http://" + hostPort, hostPort: hostPort, config: filepath.Join(t.TempDir(), "s3cfg")}
 	must(t, os.WriteFile(o.config, fmt.Appendf(nil, `[default]
 access_key = %s
 secret_key = %s
@@ -56,11 +64,10 @@ host_bucket = %[3]s
 use_https = False
 multipart_chunk_size_mb = 5
 `, accessKey, secretKey, o.hostPort), 0o600))
-	o.start(ctx)
 	return o
 }
 
-// start starts the gateway, also after kill.
+// start starts versitygw, also after kill.
 func (o *objectStore) start(ctx context.Context) {
 	o.t.Helper()
 	o.process = start(o.t, "versitygw", nil, "env", "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey,
@@ -196,14 +203,21 @@ func TestCreateOfObjects(t *testing.T) {
 	o := startObjectStore(ctx, t, "10.20.2.1")
 	for _, p := range []*payload{tree(t, "folder of objects", 6<<20), single(t, "one object", 6<<20)} {
 		o.put(ctx, p, "films/")
-		made := filepath.Join(t.TempDir(), "made.torrent")
-		output(ctx, t, append(o.command(), "create", "s3://"+bucket+"/films/"+p.name, "--piece-length", "256K", "-o", made)...)
-		b, err := os.ReadFile(made)
-		must(t, err)
-		torrent, err := metainfo.ParseTorrent(b)
-		must(t, err)
-		if got := torrent.Info.Hash.String(); got != p.infohash {
-			t.Errorf("%s: the infohash is %s, want %s", p.name, got, p.infohash)
-		}
+		o.create(ctx, t, p)
 	}
+}
+
+// create makes a torrent of the objects of p, which is that of the files, and returns its path.
+func (o *objectStore) create(ctx context.Context, t testing.TB, p *payload) string {
+	t.Helper()
+	made := filepath.Join(t.TempDir(), "made.torrent")
+	output(ctx, t, append(o.command(), "create", inStore+"/"+p.name, "--piece-length", "256K", "-o", made)...)
+	b, err := os.ReadFile(made)
+	must(t, err)
+	torrent, err := metainfo.ParseTorrent(b)
+	must(t, err)
+	if got := torrent.Info.Hash.String(); got != p.infohash {
+		t.Errorf("%s: the infohash is %s, want %s", p.name, got, p.infohash)
+	}
+	return made
 }

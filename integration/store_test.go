@@ -182,6 +182,7 @@ func TestAnObjectThatIsReplaced(t *testing.T) {
 // rawAnswers is what became of the requests of askRaw.
 type rawAnswers struct {
 	blocks, right, wrong, refused int
+	stall                         time.Duration // the longest time between two blocks
 }
 
 func (a rawAnswers) missing() int { return a.blocks - a.right }
@@ -219,6 +220,7 @@ func askRaw(ctx context.Context, from, to string, p *payload, tries int) (a rawA
 	a.blocks = len(todo)
 	waiting, refusals, choked := map[int64]bool{}, map[int64]int{}, true
 	var b []byte
+	var last time.Time
 	for a.right+a.wrong+a.refused < a.blocks {
 		var out []byte
 		for !choked && len(waiting) < ahead && len(todo) > 0 {
@@ -249,6 +251,11 @@ func askRaw(ctx context.Context, from, to string, p *payload, tries int) (a rawA
 			}
 		case wire.Piece:
 			delete(waiting, off)
+			now := time.Now()
+			if !last.IsZero() {
+				a.stall = max(a.stall, now.Sub(last))
+			}
+			last = now
 			if bytes.Equal(m.Payload, data[off:off+int64(len(m.Payload))]) {
 				a.right++
 			} else {

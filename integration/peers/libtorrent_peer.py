@@ -2,7 +2,7 @@
 stdin. It ends when stdin is closed.
 
 Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers,
-encryption (0 off, 1 allowed, 2 required), utp (true: dial over uTP only, otherwise use TCP only), lsd (true: find peers in the local network), up/down (bytes a second), poll (seconds between two checks for alerts), and
+encryption (0 off, 1 allowed, 2 required), utp (true: dial over uTP only, otherwise use TCP only), lsd (true: find peers in the local network), up/down (bytes a second), sequential (true: request the pieces in order), poll (seconds between two checks for alerts), and
 connections (the maximum; with it, no peers events are sent).
 Events: start (before the torrent is added), ready, metadata, finished, limited, and peers (list of [ip:port, whether it is known through PEX]) when it changes.
 Commands: {"up": n, "down": n}, and for items of the DHT (BEP 44), bytes as hex, each answered by an event of its "id":
@@ -116,6 +116,8 @@ if C.get('torrent') or C.get('magnet'):
         p = lt.parse_magnet_uri(C['magnet'])
     p.save_path = C['dir']
     p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if C.get('sequential'):
+        p.flags |= lt.torrent_flags.sequential_download
     h = ses.add_torrent(p)
     limit(h, C)
     for a in C.get('peers') or []:
