@@ -49,18 +49,22 @@ func TestAFleetLosesANode(t *testing.T) {
 	t.Parallel()
 	need(t)
 	ctx := timeLimit(t)
-	o := startObjectStore(ctx, t, "10.20.30.1")
-	proxy := o.proxied(t, "10.20.30.2")
+	startObjectStore(ctx, t, "10.20.30.1").losesNode(ctx, t, "10.20.30")
+}
+
+// losesNode kills a node of a fleet over the store while others download from it. Addresses of them begin with those of a network.
+func (o *objectStore) losesNode(ctx context.Context, t *testing.T, network string) {
+	proxy := o.proxied(t, network+".2")
 	p := single(t, "film of a fleet", 32<<20)
 	o.put(ctx, p, "films/")
-	ips := []string{"10.20.31.1", "10.20.31.2", "10.20.31.3"}
+	ips := []string{network + ".11", network + ".12", network + ".13"}
 	nodes := o.startFleet(ctx, t, p, ips, "--up-limit", "4M")
 
 	var dirs []string
 	var downloads []*ours
 	for i := range 2 {
 		dirs = append(dirs, t.TempDir())
-		downloads = append(downloads, run(t, fmt.Sprintf("10.20.32.%d", i+1), offline(slices.Concat([]string{"get", p.torrent, "-d", dirs[i]}, peersAt(ips...))...)...))
+		downloads = append(downloads, run(t, fmt.Sprintf("%s.%d", network, 21+i), offline(slices.Concat([]string{"get", p.torrent, "-d", dirs[i]}, peersAt(ips...))...)...))
 	}
 	for _, d := range downloads {
 		d.wait(ctx, "progress", func(e event) bool { return e.Have > 4<<20 })

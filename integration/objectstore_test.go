@@ -22,11 +22,8 @@ type objectStore struct {
 	url      string
 	hostPort string
 	config   string // file of s3cmd
+	argv     []string
 	*process
-
-	program string // versitygw
-	root    string // folder of the buckets
-	about   string // folder for what it remembers of objects, for file systems without extended attributes
 }
 
 const (
@@ -44,18 +41,20 @@ func startObjectStore(ctx context.Context, t testing.TB, ip string) *objectStore
 		skipIfMissing(t, []string{"there is no versitygw (`make peers` builds it)"})
 	}
 	base := t.TempDir()
-	o := newObjectStore(t, net.JoinHostPort(ip, "7070"))
-	o.program, o.root, o.about = program, filepath.Join(base, "buckets"), filepath.Join(base, "about")
-	must(t, os.MkdirAll(filepath.Join(o.root, bucket), 0o755))
-	must(t, os.Mkdir(o.about, 0o755))
+	// About objects is what it remembers of them, for file systems without extended attributes.
+	buckets, aboutObjects, hostPort := filepath.Join(base, "buckets"), filepath.Join(base, "about"), net.JoinHostPort(ip, "7070")
+	must(t, os.MkdirAll(filepath.Join(buckets, bucket), 0o755))
+	must(t, os.Mkdir(aboutObjects, 0o755))
+	o := newObjectStore(t, hostPort, "env", "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey,
+		program, "--quiet", "--keep-alive", "--port", hostPort, "posix", "--sidecar", aboutObjects, buckets)
 	o.start(ctx)
 	return o
 }
 
-// newObjectStore returns an object store that is not started.
-func newObjectStore(t testing.TB, hostPort string) *objectStore {
+// newObjectStore returns an object store that a command starts.
+func newObjectStore(t testing.TB, hostPort string, argv ...string) *objectStore {
 	t.Helper()
-	o := &objectStore{t: t, url: "http://" + hostPort, hostPort: hostPort, config: filepath.Join(t.TempDir(), "s3cfg")}
+	o := &objectStore{t: t, url: "http://" + hostPort, hostPort: hostPort, config: filepath.Join(t.TempDir(), "s3cfg"), argv: argv}
 	must(t, os.WriteFile(o.config, fmt.Appendf(nil, `[default]
 access_key = %s
 secret_key = %s
@@ -67,11 +66,10 @@ multipart_chunk_size_mb = 5
 	return o
 }
 
-// start starts versitygw, also after kill.
+// start starts the store, also after stop.
 func (o *objectStore) start(ctx context.Context) {
 	o.t.Helper()
-	o.process = start(o.t, "versitygw", nil, "env", "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey,
-		o.program, "--quiet", "--keep-alive", "--port", o.hostPort, "posix", "--sidecar", o.about, o.root)
+	o.process = start(o.t, "the object store", nil, o.argv...)
 	o.poll(ctx, "the object store", func() bool {
 		c, err := net.Dial("tcp", o.hostPort)
 		if err == nil {

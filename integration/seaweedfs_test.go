@@ -47,15 +47,16 @@ func startSeaweedFS(ctx context.Context, t testing.TB, network string) *seaweedF
 	}
 	run("master", 1, "-mdir="+folder("master"), "-peers=none", "-defaultReplication=001", "-volumeSizeLimitMB=64", "-telemetry=false")
 	master := "-master=" + network + ".1:9333"
-	s := &seaweedFS{objectStore: newObjectStore(t, net.JoinHostPort(network+".2", "8333"))}
+	s := new(seaweedFS)
 	for i := range 3 {
 		s.volumes = append(s.volumes, run("volume", 11+i, master, "-dir="+folder(fmt.Sprint("volume", i)), "-max=40", "-minFreeSpace=0"))
 	}
 	keys := filepath.Join(base, "keys.json")
 	must(t, os.WriteFile(keys, fmt.Appendf(nil, `{"identities": [{"name": "tests", "credentials": [{"accessKey": %q, "secretKey": %q}],
 "actions": ["Admin", "Read", "Write", "List"]}]}`, accessKey, secretKey), 0o600))
-	s.process = run("filer", 2, master, "-defaultStoreDir="+folder("filer"), "-localSocket="+filepath.Join(shortDir(t), "s"),
-		"-s3", "-s3.config="+keys, "-s3.port.iceberg=0", "-iam=false")
+	s.objectStore = newObjectStore(t, net.JoinHostPort(network+".2", "8333"), weed, "-logtostderr", "filer", "-ip="+network+".2", master,
+		"-defaultStoreDir="+folder("filer"), "-localSocket="+filepath.Join(shortDir(t), "s"), "-s3", "-s3.config="+keys, "-s3.port.iceberg=0", "-iam=false")
+	s.start(ctx)
 	s.poll(ctx, "SeaweedFS", func() bool {
 		return exec.CommandContext(ctx, "s3cmd", "--config", s.config, "mb", "s3://"+bucket).Run() == nil
 	})
@@ -76,6 +77,9 @@ func TestBatterySeaweedFS(t *testing.T) {
 	})
 	t.Run("races for an object", func(t *testing.T) { s.races(ctx, t, 1000) })
 	t.Run("a catalogue", func(t *testing.T) { s.catalogue(ctx, t, 3000) })
+	t.Run("faults at random", func(t *testing.T) { s.failsAtRandom(ctx, t, "10.20.64") })
+	t.Run("away for a minute", func(t *testing.T) { s.goesAway(ctx, t, "10.20.65", time.Minute) })
+	t.Run("a node of a fleet is killed", func(t *testing.T) { s.losesNode(ctx, t, "10.20.66") })
 	t.Run("a volume server is killed", func(t *testing.T) { s.losesVolume(ctx, t) })
 }
 
@@ -162,9 +166,7 @@ func (s *seaweedFS) losesVolume(ctx context.Context, t *testing.T) {
 	p := single(t, "film on three servers", 192<<20)
 	s.put(ctx, p, "films/")
 	p.torrent = s.create(ctx, t, p)
-	url := s.url
 	proxy := s.proxied(t, "10.20.63.1")
-	defer func() { s.url = url }()
 	s.seedStore(ctx, t, "10.20.63.2", p, t.TempDir(), "--up-limit", "12M")
 
 	var answers rawAnswers

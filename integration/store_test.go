@@ -73,24 +73,36 @@ func TestAStoreThatIsAway(t *testing.T) {
 	t.Parallel()
 	need(t)
 	ctx := timeLimit(t)
-	o := startObjectStore(ctx, t, "10.20.11.1")
+	startObjectStore(ctx, t, "10.20.11.1").goesAway(ctx, t, "10.20.11", 0)
+}
+
+// goesAway stops the store while others download, for a time at least. Addresses of the others begin with those of a network.
+func (o *objectStore) goesAway(ctx context.Context, t *testing.T, network string, atLeast time.Duration) {
 	p := newPayload(t, "two objects", piece, false, map[string]int{"a": 16 << 20, "b": 16 << 20})
 	o.put(ctx, p, "films/")
-	o.seedStore(ctx, t, "10.20.11.2", p, t.TempDir())
+	seeder := network + ".2"
+	o.seedStore(ctx, t, seeder, p, t.TempDir())
 	get := func(ip string, args ...string) (*ours, string) {
 		dir := t.TempDir()
-		return run(t, ip, offline(slices.Concat([]string{"get", p.torrent, "-d", dir}, peersAt("10.20.11.2"), args)...)...), dir
+		return run(t, network+ip, offline(slices.Concat([]string{"get", p.torrent, "-d", dir}, peersAt(seeder), args)...)...), dir
 	}
-	first, _ := get("10.20.11.3", "--select", "1")
+	first, _ := get(".3", "--select", "1")
 	first.ends(ctx, 0)
 	o.stop()
-	second, dir := get("10.20.11.4", "--select", "1")
+	stopped := time.Now()
+	second, dir := get(".4", "--select", "1")
 	second.ends(ctx, 0)
 	p.only(func(f file) bool { return f.path == "two objects/a" }).same(t, dir, true)
-	third, dir := get("10.20.11.5")
+	third, dir := get(".5")
 	third.wait(ctx, "peers", func(e event) bool { return e.Connected > 0 })
+	select {
+	case <-time.After(time.Until(stopped.Add(atLeast))):
+	case <-ctx.Done():
+	}
 	o.start(ctx)
+	started := time.Now()
 	third.ends(ctx, 0)
+	t.Logf("the store was away for %.0f s, and what lacked came %.1f s after it was back", started.Sub(stopped).Seconds(), time.Since(started).Seconds())
 	p.same(t, dir, true)
 }
 
@@ -99,8 +111,12 @@ func TestAStoreThatFails(t *testing.T) {
 	t.Parallel()
 	need(t)
 	ctx := timeLimit(t)
-	o := startObjectStore(ctx, t, "10.20.12.1")
-	proxy := o.proxied(t, "10.20.12.2")
+	startObjectStore(ctx, t, "10.20.12.1").failsAtRandom(ctx, t, "10.20.12")
+}
+
+// failsAtRandom has requests to the store fail while a peer asks for everything.
+func (o *objectStore) failsAtRandom(ctx context.Context, t *testing.T, network string) {
+	proxy := o.proxied(t, network+".2")
 	p := tree(t, "objects of a bad store", 30<<20)
 	o.put(ctx, p, "films/")
 	var mu sync.Mutex
@@ -127,8 +143,8 @@ func TestAStoreThatFails(t *testing.T) {
 		faults[k]++
 		return f
 	})
-	o.seedStore(ctx, t, "10.20.12.3", p, t.TempDir())
-	r, err := askRaw(ctx, "10.20.12.4", "10.20.12.3", p, 20)
+	o.seedStore(ctx, t, network+".3", p, t.TempDir())
+	r, err := askRaw(ctx, network+".4", network+".3", p, 20)
 	must(t, err)
 	t.Logf("faults: %v; %d blocks, %d refused", faults, r.right, r.refused)
 	if r.wrong > 0 || r.missing() > 0 {

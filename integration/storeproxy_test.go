@@ -34,7 +34,7 @@ type storeFault struct {
 	rate   int64         // bytes a second, if it is not 0
 }
 
-// proxied puts a proxy in front of the store, for all clients but s3cmd.
+// proxied puts a proxy in front of the store until the test ends, for all clients but s3cmd.
 func (o *objectStore) proxied(t testing.TB, ip string) *storeProxy {
 	t.Helper()
 	target, err := url.Parse(o.url)
@@ -66,7 +66,11 @@ func (o *objectStore) proxied(t testing.TB, ip string) *storeProxy {
 		}
 	})}
 	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close() })
+	before := o.url
+	t.Cleanup(func() {
+		_ = server.Close()
+		o.url = before
+	})
 	o.url = p.url
 	return p
 }
