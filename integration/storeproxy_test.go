@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +24,29 @@ type storeProxy struct {
 	lists atomic.Int64 // the other requests
 	read  atomic.Int64 // bytes of objects
 	fault atomic.Pointer[func(*http.Request) storeFault]
+	rate  atomic.Int64 // bytes of objects a second, if it is not 0
+	mu    sync.Mutex
+	due   time.Time // for the next byte
+}
+
+// limit limits the bytes of objects a second for all requests together.
+func (p *storeProxy) limit(rate int64) { p.rate.Store(rate) }
+
+// pass waits until n bytes may go to a client.
+func (p *storeProxy) pass(n int) {
+	rate := p.rate.Load()
+	if rate == 0 {
+		return
+	}
+	p.mu.Lock()
+	now := time.Now()
+	if p.due.Before(now) {
+		p.due = now
+	}
+	at := p.due
+	p.due = at.Add(time.Duration(n) * time.Second / time.Duration(rate))
+	p.mu.Unlock()
+	time.Sleep(time.Until(at))
 }
 
 // A storeFault changes the answer to a request.
@@ -31,7 +55,6 @@ type storeFault struct {
 	status int           // of the answer, if it is not 0
 	cut    int64         // bytes of the body after which the connection ends, if it is not 0
 	down   bool          // the connection ends without an answer
-	rate   int64         // bytes a second, if it is not 0
 }
 
 // proxied puts a proxy in front of the store until the test ends, for all clients but s3cmd.
@@ -106,7 +129,7 @@ func (p *storeProxy) count(r *http.Response) error {
 	}
 	p.gets.Add(1)
 	f, _ := r.Request.Context().Value(faultKey{}).(storeFault)
-	r.Body = &countedBody{ReadCloser: r.Body, p: p, fault: f, began: time.Now()}
+	r.Body = &countedBody{ReadCloser: r.Body, p: p, fault: f}
 	return nil
 }
 
@@ -115,7 +138,6 @@ type countedBody struct {
 	p     *storeProxy
 	fault storeFault
 	n     int64
-	began time.Time
 }
 
 func (b *countedBody) Read(buf []byte) (int, error) {
@@ -125,11 +147,9 @@ func (b *countedBody) Read(buf []byte) (int, error) {
 		}
 		buf = buf[:min(int64(len(buf)), f.cut-b.n)]
 	}
-	if b.fault.rate > 0 {
-		time.Sleep(time.Until(b.began.Add(time.Duration(b.n) * time.Second / time.Duration(b.fault.rate))))
-	}
 	n, err := b.ReadCloser.Read(buf)
 	b.n += int64(n)
 	b.p.read.Add(int64(n))
+	b.p.pass(n)
 	return n, err
 }

@@ -1,0 +1,131 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// The bars of torrents in an object store. The downloaders are bare peers in the process of the test, which discard what they
+// get, so that the processors are left for the nodes and the store.
+
+// inBucket puts a torrent of one object of a size into a store.
+func (o *objectStore) inBucket(ctx context.Context, b *testing.B, size int) shared {
+	b.Helper()
+	p := big(b, size, 1<<20)
+	o.put(ctx, p.payload, "films/")
+	return p
+}
+
+// What is in the cache is served as fast as local files.
+func BenchmarkBarStoreWarm(b *testing.B) {
+	need(b)
+	ctx := barTime(b)
+	o := startObjectStore(ctx, b, "10.20.50.1")
+	p := o.inBucket(ctx, b, 512<<20)
+	o.seedStore(ctx, b, "10.20.50.2", p.payload, b.TempDir())
+	seedOurs(b, ctx, "10.20.50.3", p.payload)
+	get := func(from string) func() float64 {
+		return func() float64 {
+			began := time.Now()
+			must(b, leechRaw(ctx, "10.20.50.4", from, p.hash, p.size, p.piece))
+			return time.Since(began).Seconds()
+		}
+	}
+	get("10.20.50.2")() // into the cache
+	compare(b, "s", 1/0.9, get("10.20.50.2"), get("10.20.50.3"))
+}
+
+// What is not in the cache is served at the rate of the store, here 50 MiB/s, which is also what curl gets.
+func BenchmarkBarStoreCold(b *testing.B) {
+	need(b)
+	needCommands(b, "curl")
+	ctx := barTime(b)
+	o := startObjectStore(ctx, b, "10.20.51.1")
+	proxy := o.proxied(b, "10.20.51.2")
+	p := o.inBucket(ctx, b, 256<<20)
+	proxy.limit(50 << 20)
+	compare(b, "s", 1/0.9,
+		func() float64 {
+			cache, err := os.MkdirTemp("", "cache")
+			must(b, err)
+			defer os.RemoveAll(cache)
+			s := o.seedStore(ctx, b, "10.20.51.3", p.payload, cache)
+			defer s.stop()
+			began := time.Now()
+			must(b, leechRaw(ctx, "10.20.51.4", "10.20.51.3", p.hash, p.size, p.piece))
+			return time.Since(began).Seconds()
+		},
+		func() float64 {
+			began := time.Now()
+			output(ctx, b, "curl", "-sSf", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u", accessKey+":"+secretKey, "-o", "/dev/null",
+				o.url+"/"+bucket+"/films/"+url.PathEscape(p.name))
+			return time.Since(began).Seconds()
+		})
+}
+
+// Nodes that send at most 25 MiB/s each send n times as much together.
+func BenchmarkBarFleetScales(b *testing.B) {
+	need(b)
+	ctx := daemonBarTime(b)
+	o := startObjectStore(ctx, b, "10.20.52.1")
+	p := o.inBucket(ctx, b, 256<<20)
+	ips := []string{"10.20.53.1", "10.20.53.2", "10.20.53.3", "10.20.53.4"}
+	o.startFleet(ctx, b, p.payload, ips, "--up-limit", "25M")
+	for range b.N { // -benchtime 1x
+		egress := map[int]float64{}
+		for _, n := range []int{1, 2, 4} {
+			var all errgroup.Group
+			began := time.Now()
+			for i, ip := range ips[:n] {
+				all.Go(func() error { return leechRaw(ctx, fmt.Sprintf("10.20.54.%d", 10*n+i), ip, p.hash, p.size, p.piece) })
+			}
+			must(b, all.Wait())
+			egress[n] = float64(n) * float64(p.size) / (1 << 20) / time.Since(began).Seconds()
+			b.ReportMetric(egress[n], fmt.Sprintf("MiB/s-of-%d", n))
+		}
+		b.ReportMetric(0, "ns/op")
+		for _, n := range []int{2, 4} {
+			if linear := egress[n] / egress[1] / float64(n); linear < 0.95 {
+				b.Errorf("%d nodes send %.1f MiB/s, and one %.1f: %.2f linear, under the limit of 0.95", n, egress[n], egress[1], linear)
+			}
+		}
+	}
+}
+
+// A cold fleet of two nodes reads the object from the store once each, whatever the number of downloaders.
+func BenchmarkBarFleetColdStart(b *testing.B) {
+	need(b)
+	ctx := daemonBarTime(b)
+	o := startObjectStore(ctx, b, "10.20.55.1")
+	proxy := o.proxied(b, "10.20.55.2")
+	p := o.inBucket(ctx, b, 1<<30)
+	ips := []string{"10.20.56.1", "10.20.56.2"}
+	o.startFleet(ctx, b, p.payload, ips, "--upload-slots", "100")
+	for range b.N { // -benchtime 1x
+		const downloaders = 50
+		var all errgroup.Group
+		began := time.Now()
+		for i := range downloaders {
+			all.Go(func() error {
+				return leechRaw(ctx, fmt.Sprintf("10.20.57.%d", i+1), ips[i%2], p.hash, p.size, p.piece)
+			})
+		}
+		must(b, all.Wait())
+		b.ReportMetric(time.Since(began).Seconds(), "s")
+		read, requests := float64(proxy.read.Load())/float64(p.size), float64(proxy.gets.Load())/2/float64(p.size>>23)
+		b.ReportMetric(read, "sizes-read")
+		b.ReportMetric(requests, "requests/8MiB")
+		b.ReportMetric(0, "ns/op")
+		if read > 2.1 || requests > 1.2 {
+			b.Errorf("%.2f times the size was read from the store, over the limit of 2.1, or %.2f requests a cached 8 MiB, over 1.2", read, requests)
+		}
+	}
+}
