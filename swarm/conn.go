@@ -59,6 +59,7 @@ func (c *conn) Uploaded(blocks []engine.Block) {
 // Unread implements peerconn.Owner.
 func (c *conn) Unread(blocks []engine.Block, err error) {
 	if errors.Is(err, storage.ErrNotLocal) { // it was here when the block was queued
+		blocks = slices.Clone(blocks)
 		c.t.inbox.post(item{fn: func() {
 			for _, b := range blocks {
 				c.t.upload(c.id, b)

@@ -31,10 +31,10 @@ type Owner interface {
 	// PieceLength returns the torrent's piece length in bytes. It is called only when
 	// there are uploads.
 	PieceLength() int64
-	// Uploaded reports that the system has accepted these blocks. It must not wait.
+	// Uploaded reports that the system has accepted these blocks. It must not wait, and must not keep the list.
 	Uploaded([]engine.Block)
 	// Unread reports that these blocks could not be read and will not be sent. It must
-	// not wait.
+	// not wait, and must not keep the list.
 	Unread([]engine.Block, error)
 	// MaxFrame returns the length of the longest message that is valid now, in bytes.
 	MaxFrame() int
