@@ -52,7 +52,6 @@ func (t *Torrent) do(c *engine.Command) {
 				o.flush() // this turn's output may contain the block
 			}
 			unsent := cn.Withdraw(c.Block)
-			t.remote.unsent(c.Conn, unsent)
 			t.inbox.postBlocks(engine.BlockUnsent, c.Conn, unsent)
 		}
 	case engine.CmdStore:

@@ -12,10 +12,7 @@ import (
 )
 
 // remote holds the uploads of a torrent whose data is elsewhere until it is here. Nothing waits for it: the connections
-// go on with other blocks and messages. If the storage is not a Remote, it does nothing.
-//
-// What is fetched costs money, and a peer that asks for a block of a piece makes us fetch the piece. So a peer that makes us fetch
-// much more than it reads gets only what is here.
+// go on with other blocks and messages. If the storage is not a Remote, it does nothing. fetchAccount limits what peers cost.
 type remote struct {
 	t       *Torrent
 	storage Remote                      // nil if all data is here
@@ -31,19 +28,13 @@ const (
 	awayTime = time.Minute
 	// maxHeld is how many blocks are fetched for a connection at a time.
 	maxHeld = 4096
-	// fetchedFree and fetchedFactor limit what a connection makes us fetch, in bytes: fetchedFree or 4 pieces, and fetchedFactor
-	// times what it was sent. A peer may take as little as one block of every piece of 1 MiB, because it has the others from
-	// other peers.
-	fetchedFree   = 16 << 20
-	fetchedFactor = 64
 )
 
-// remoteConn is what a connection waits for, and what it costs.
+// remoteConn is what a connection waits for.
 type remoteConn struct {
 	held    map[engine.Block]*heldBlock
 	pieces  map[uint32]int // by piece: how many of its blocks are held
-	fetched int64          // bytes of pieces that were not here when it asked for them
-	sent    int64          // bytes that were here, and not withdrawn
+	account *fetchAccount
 }
 
 // heldBlock is a block that is being fetched for a connection.
@@ -59,44 +50,58 @@ func (r *remote) isHere(n engine.Conn, b engine.Block) bool {
 	if r.storage == nil {
 		return true
 	}
-	c := r.conns[n]
+	c := r.of(n)
 	if c == nil {
-		if r.conns == nil {
-			r.conns = map[engine.Conn]*remoteConn{}
-		}
-		c = &remoteConn{held: map[engine.Block]*heldBlock{}, pieces: map[uint32]int{}}
-		r.conns[n] = c
+		return true // the connection is closed, and nothing is sent
 	}
 	if h := c.held[b]; h != nil {
-		h.withdrawn.Store(false)
+		if h.withdrawn.Swap(false) {
+			r.t.inbox.postBlocks(engine.BlockFetching, n, []engine.Block{b})
+		} else { // it is requested twice, and sent once
+			r.t.inbox.postBlocks(engine.BlockUnsent, n, []engine.Block{b})
+		}
 		return false
 	}
 	off, size := r.bounds(b)
 	if r.storage.Fetch(off, size, nil, nil) {
-		c.sent += size
 		return true
 	}
-	if !c.mayFetch(r.t.info.PieceLength) {
+	if len(c.held) >= maxHeld || !c.account.mayFetch(r.t.info.PieceLength) {
 		r.t.inbox.postBlocks(engine.BlockUnsent, n, []engine.Block{b})
 		return false
 	}
 	h := new(heldBlock)
 	ready := func(err error) { r.t.inbox.post(item{fn: func() { r.came(n, b, h, err) }}) }
 	if r.storage.Fetch(off, size, ready, func() bool { return !h.withdrawn.Load() }) {
-		c.sent += size
 		return true
 	}
 	if c.pieces[b.Piece] == 0 {
-		c.fetched += r.t.info.PieceLength
+		c.account.fetched.Add(r.t.info.PieceLength)
 	}
 	c.pieces[b.Piece]++
 	c.held[b] = h
+	r.t.inbox.postBlocks(engine.BlockFetching, n, []engine.Block{b})
 	return false
 }
 
-// mayFetch reports whether more may be fetched for the connection.
-func (c *remoteConn) mayFetch(pieceLength int64) bool {
-	return len(c.held) < maxHeld && c.fetched <= max(fetchedFree, 4*pieceLength)+fetchedFactor*c.sent
+// of returns what is known of a connection, or nil if it is closed.
+func (r *remote) of(n engine.Conn) *remoteConn {
+	c, conn := r.conns[n], r.t.conns[n]
+	if c == nil && conn != nil {
+		if r.conns == nil {
+			r.conns = map[engine.Conn]*remoteConn{}
+		}
+		c = &remoteConn{held: map[engine.Block]*heldBlock{}, pieces: map[uint32]int{}, account: r.t.cfg.Shared.fetches.of(conn.addr.Addr())}
+		r.conns[n] = c
+	}
+	return c
+}
+
+// uploaded counts a block that was sent to a peer.
+func (r *remote) uploaded(n engine.Conn, b engine.Block) {
+	if c := r.conns[n]; c != nil {
+		c.account.sent.Add(int64(b.Length))
+	}
 }
 
 // bounds returns the range of a block in the torrent, without what is beyond its end.
@@ -117,7 +122,7 @@ func (r *remote) came(n engine.Conn, b engine.Block, h *heldBlock, err error) {
 	if c.pieces[b.Piece]--; c.pieces[b.Piece] == 0 {
 		delete(c.pieces, b.Piece)
 		if away {
-			c.fetched -= r.t.info.PieceLength
+			c.account.fetched.Add(-r.t.info.PieceLength)
 		}
 	}
 	switch {
@@ -129,6 +134,7 @@ func (r *remote) came(n engine.Conn, b engine.Block, h *heldBlock, err error) {
 			r.askAgain(b)
 		}
 	case err == nil:
+		r.t.inbox.postBlocks(engine.BlockFetched, n, []engine.Block{b})
 		r.t.upload(n, b)
 	default:
 		r.t.cfg.Log.Debug("a block could not be fetched", "infohash", r.t.cfg.InfoHash, "piece", b.Piece, "error", err)
@@ -182,15 +188,6 @@ func (r *remote) withdraw(n engine.Conn, b engine.Block) {
 	}
 	if len(gone) > 0 {
 		r.t.inbox.postBlocks(engine.BlockUnsent, n, gone)
-	}
-}
-
-// unsent counts blocks that were here, but have not been sent.
-func (r *remote) unsent(n engine.Conn, list []engine.Block) {
-	if c := r.conns[n]; c != nil {
-		for _, b := range list {
-			c.sent -= int64(b.Length)
-		}
 	}
 }
 

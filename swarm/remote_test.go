@@ -153,6 +153,12 @@ func attackFar(t *testing.T, f *farStorage, info *metainfo.Info, took time.Durat
 	n := simnet.New(1, simnet.Link{Delay: time.Millisecond})
 	seed := startFar(t, n, info, f)
 	defer seed.close()
+	return attackNode(t, n, seed, took, run)
+}
+
+// attackNode runs a hostile peer against a seed until a time has passed.
+func attackNode(t *testing.T, n *simnet.Net, seed *node, took time.Duration, run func(nc net.Conn)) (sent int64) {
+	t.Helper()
 	nc, err := n.Host(netip.MustParseAddr("10.9.9.9")).Dial(t.Context(), seed.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +182,7 @@ func attackFar(t *testing.T, f *farStorage, info *metainfo.Info, took time.Durat
 			}
 		}
 	})
-	if _, err := nc.Write(interestedHello(info.Hash, 1)); err != nil {
+	if _, err := nc.Write(interestedHello(seed.cfg.InfoHash, 1)); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(20 * time.Second) // until it is unchoked
@@ -201,6 +207,24 @@ func TestCostOfAPeerThatTakesABlockOfEachPiece(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 			}
 		})
+		if most := fetchedFree + fetchedFactor*sent + 2*info.PieceLength; f.fetched > most || sent == 0 {
+			t.Errorf("%d KiB sent, %d MiB fetched, at most %d are allowed", sent>>10, f.fetched>>20, most>>20)
+		}
+	})
+}
+
+// A peer does not get more by connecting again and again.
+func TestCostOfAPeerThatConnectsAgain(t *testing.T) {
+	info, full := makeContent(t, 64<<20, 4<<20)
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: time.Millisecond})
+		f := &farStorage{memStorage: full.copy(), delay: 50 * time.Millisecond, keep: 2}
+		seed := startFar(t, n, info, f)
+		defer seed.close()
+		sent := int64(0)
+		for i := range uint32(40) {
+			sent += attackNode(t, n, seed, time.Second, func(nc net.Conn) { request(nc, i%16, 1) })
+		}
 		if most := fetchedFree + fetchedFactor*sent + 2*info.PieceLength; f.fetched > most || sent == 0 {
 			t.Errorf("%d KiB sent, %d MiB fetched, at most %d are allowed", sent>>10, f.fetched>>20, most>>20)
 		}

@@ -37,6 +37,7 @@ type Shared struct {
 	sums      maphash.Seed // seed of block checksums, secret to this process
 	work      workQueue
 	counters  counters
+	fetches   fetchAccounts // of all torrents
 	leaves    chan struct{} // has an element for each piece that is hashed for a peer
 	wg        sync.WaitGroup
 

@@ -284,6 +284,9 @@ func (t *Torrent) turn(items []item) {
 		switch {
 		case it.block.Kind != 0:
 			t.checkSlot(it)
+			if it.block.Kind == engine.BlockUploaded {
+				t.remote.uploaded(it.block.Conn, it.block.Block)
+			}
 			t.engMu.Lock()
 			t.eng.StepBlock(now, it.block)
 			t.engMu.Unlock()

@@ -71,6 +71,11 @@ const (
 	// BlockAway: Block, of a CmdUpload for Conn, will not be sent: its data is out of reach until
 	// EvReachable.
 	BlockAway
+	// BlockFetching: the data of Block, of a CmdUpload for Conn, is elsewhere, and is being fetched. BlockFetched, BlockUnsent
+	// or BlockAway follows.
+	BlockFetching
+	// BlockFetched: the data of Block is here, and Block is being sent.
+	BlockFetched
 )
 
 // BlockEvent is an event that occurs for every block, and is therefore small.

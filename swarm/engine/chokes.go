@@ -22,7 +22,7 @@ func (s chokeAdapter) choke(conn Conn) {
 		e.reject(p, b) // BEP 6: pending requests are rejected
 	}
 	// On a slow uplink the window takes many seconds to send.
-	if p.up.inflight > 0 {
+	if p.up.isWithShell() {
 		e.cmd(Command{Kind: CmdWithdraw, Conn: conn})
 	}
 }

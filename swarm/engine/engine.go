@@ -223,6 +223,10 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 		e.onUnsent(p, ev.Block)
 	case BlockAway:
 		e.onAway(p, ev.Block)
+	case BlockFetching:
+		e.uploader.fetch(&p.up.uploadPeer, ev.Block)
+	case BlockFetched:
+		e.uploader.fetched(e.now, &p.up.uploadPeer, ev.Block)
 	case BlockArrived:
 		p.lastIn = e.now
 		p.pastBitfield = true

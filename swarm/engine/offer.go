@@ -82,7 +82,7 @@ func (e *Engine) offer() {
 func (e *Engine) offerPieces(p *peer, room bool) {
 	c := &p.choke
 	offers, all := e.content.super.turn(e.now, &p.super, superFacts{
-		interested: c.interested, unchoked: c.unchoked, slotFree: room, busy: p.up.inflight > 0 || p.up.queue.Len() > 0,
+		interested: c.interested, unchoked: c.unchoked, slotFree: room, busy: p.up.isWithShell() || p.up.queue.Len() > 0,
 		rate: c.rate.Rate(e.now), known: c.total >= provenBytes,
 	})
 	if all {

@@ -315,8 +315,8 @@ func (e *Engine) upkeep(p *peer) {
 	}
 	e.rejectAway(p)
 	e.req.measure(&p.down)
-	// A peer that waits for its turn takes nothing because we send it nothing.
-	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForTurn() {
+	// A peer that waits for its turn, or for data from elsewhere, takes nothing because we send it nothing.
+	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForUs() {
 		e.choker.dropStalled(e.now, &p.choke, chokeAdapter{e})
 	}
 	e.req.checkOverdue(&p.down)

@@ -73,7 +73,7 @@ func (e *Engine) onCancel(p *peer, b Block) {
 		e.reject(p, b) // BEP 6: a canceled request must be answered too
 		return
 	}
-	if p.up.inflight > 0 && b.Length > 0 {
+	if p.up.isWithShell() && b.Length > 0 {
 		e.cmd(Command{Kind: CmdWithdraw, Conn: p.conn, Block: b})
 	}
 }

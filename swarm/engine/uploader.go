@@ -15,7 +15,8 @@ import (
 // Without a known limit, the shell gets as many blocks of each peer as its connection
 // takes, and TCP decides how fast each is sent.
 //
-// A block is with the shell from CmdUpload to BlockUploaded, BlockUnsent or BlockAway.
+// A block is with the shell from CmdUpload to BlockUploaded, BlockUnsent or BlockAway. From BlockFetching to BlockFetched
+// it is not in the window, so that blocks whose data is here do not wait for those whose data is elsewhere.
 
 const (
 	// minWindow and maxWindow bound how many bytes of a peer may be with the shell. The
@@ -24,7 +25,7 @@ const (
 	minWindow = 256 << 10
 	maxWindow = 4 << 20
 	// maxHanded bounds the number of blocks in a window, because a block may be a single
-	// byte.
+	// byte. It also bounds the number of blocks that are being fetched.
 	maxHanded = 1024
 	// With an upload limit, the shell holds what the uplink sends in aheadTime, and at
 	// least minAhead, so that the uplink never waits for the engine.
@@ -53,8 +54,9 @@ const (
 type uploadPeer struct {
 	conn        Conn
 	queue       fifo.Queue[Block]       // requests that have not been handed to the shell
-	inflight    int64                   // bytes with the shell
-	handed      fifo.Queue[handedBlock] // blocks with the shell, oldest first
+	inflight    int64                   // bytes in handed
+	handed      fifo.Queue[handedBlock] // blocks with the shell, oldest first, except those in fetching
+	fetching    fifo.Queue[Block]       // blocks with the shell whose data is elsewhere, oldest first
 	piece       uint32                  // its blocks are sent first
 	virtualTime float64                 // virtual time: bytes sent to the peer, divided by its weight
 	refused     uint32                  // the last call of serve in which maySend refused a block
@@ -187,23 +189,71 @@ func (u *uploader) awaits(p *uploadPeer, piece uint32) bool {
 			return true
 		}
 	}
+	for _, b := range p.fetching.All() {
+		if b.Piece == piece {
+			return true
+		}
+	}
 	return false
 }
 
-// waitsForTurn reports whether p has requests, but none with the shell.
-func (p *uploadPeer) waitsForTurn() bool { return p.queue.Len() > 0 && p.handed.Len() == 0 }
+// waitsForUs reports whether p has requests, but no data that it could take.
+func (p *uploadPeer) waitsForUs() bool {
+	return p.handed.Len() == 0 && (p.queue.Len() > 0 || p.fetching.Len() > 0)
+}
+
+// isWithShell reports whether the shell has blocks of p.
+func (p *uploadPeer) isWithShell() bool { return p.handed.Len() > 0 || p.fetching.Len() > 0 }
 
 // done records that a block has left the shell: it was sent, or will not be.
 func (u *uploader) done(p *uploadPeer, b Block) {
+	if !p.takeBack(b) && !p.endFetch(b) {
+		panic("engine: unknown block done")
+	}
+}
+
+// fetch records that the shell fetches the data of a block that it has.
+func (u *uploader) fetch(p *uploadPeer, b Block) {
+	if !p.takeBack(b) {
+		panic("engine: unknown block fetched")
+	}
+	p.fetching.Push(b)
+}
+
+// fetched records that the shell has fetched the data of a block, and sends it.
+func (u *uploader) fetched(now mono.Time, p *uploadPeer, b Block) {
+	if !p.endFetch(b) {
+		panic("engine: a block was not fetched")
+	}
+	p.handed.Push(handedBlock{b, now})
+	p.inflight += int64(b.Length)
+}
+
+// takeBack removes a block from those in the window.
+func (p *uploadPeer) takeBack(b Block) bool {
 	for i, x := range p.handed.All() {
 		if x.block == b {
 			p.handed.RemoveAt(i)
 			p.inflight -= int64(b.Length)
-			return
+			return true
 		}
 	}
-	panic("engine: unknown block done")
+	return false
 }
+
+// endFetch removes a block from those that are being fetched.
+func (p *uploadPeer) endFetch(b Block) bool {
+	for i, x := range p.fetching.All() {
+		if x == b {
+			p.fetching.RemoveAt(i)
+			return true
+		}
+	}
+	return false
+}
+
+// isFull reports whether no more blocks may be with the shell, however small they are.
+func (p *uploadPeer) isFull() bool { return p.handed.Len()+p.fetching.Len() >= maxHanded }
 
 // serve hands requests to the shell.
 func (u *uploader) serve(now mono.Time, sink uploadSink) {
@@ -223,7 +273,7 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 		if p.inflight > window/2 { // refilled by half a window at a time, so that writes are large
 			continue
 		}
-		for p.handed.Len() < maxHanded && p.inflight < window {
+		for !p.isFull() && p.inflight < window {
 			// Choosing anew for each block is cheap only if no request can be more
 			// urgent.
 			if p.find(p.piece) < 0 || sink.urgency(p.conn, p.queue.Front().Piece).class == 0 {
@@ -311,7 +361,7 @@ func (u *uploader) handOver(now mono.Time, p *uploadPeer, sink uploadSink) int64
 
 // isReady reports whether p has requests that may be handed to the shell.
 func (u *uploader) isReady(now mono.Time, p *uploadPeer, held time.Duration, sink uploadSink) bool {
-	if p.queue.Len() == 0 || p.refused == u.calls || p.handed.Len() >= maxHanded || p.isHeld(now, held) {
+	if p.queue.Len() == 0 || p.refused == u.calls || p.isFull() || p.isHeld(now, held) {
 		return false
 	}
 	if p.known != u.calls {

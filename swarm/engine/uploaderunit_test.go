@@ -16,11 +16,13 @@ import (
 type uploadTester struct {
 	uploadPeer
 	weight  float64
-	takes   float64 // bytes per second that it takes
-	refuses bool    // maySend returns false
-	asked   []Block // requests in the uploader's queue
-	shell   []handedBlock
-	got     int64 // bytes sent to it
+	takes   float64       // bytes per second that it takes
+	refuses bool          // maySend returns false
+	asked   []Block       // requests in the uploader's queue
+	shell   []handedBlock // blocks with the shell, except those in comes
+	comes   []Block       // blocks that the shell fetches
+	fetches bool          // the shell has fetched blocks, which do not respect the window
+	got     int64         // bytes sent to it
 	credit  float64
 	rate    rate.Meter
 }
@@ -110,6 +112,35 @@ func (w *uploadWorld) requestPieces(p *uploadTester, first, n, blocks int) {
 // back makes the shell report block i of p as sent or unsent. Among equal blocks it is
 // the first.
 func (w *uploadWorld) back(p *uploadTester, i int, sent bool) {
+	b := w.take(p, i)
+	w.u.done(&p.uploadPeer, b)
+	if sent {
+		p.got += int64(b.Length)
+		p.rate.Add(w.now, int(b.Length))
+		w.all.Add(w.now, int(b.Length))
+	}
+}
+
+// fetch makes the shell report that it fetches block i of p.
+func (w *uploadWorld) fetch(p *uploadTester, i int) {
+	b := w.take(p, i)
+	w.u.fetch(&p.uploadPeer, b)
+	p.comes = append(p.comes, b)
+}
+
+// fetched makes the shell report that it has fetched block i of p.
+func (w *uploadWorld) fetched(p *uploadTester, i int) {
+	b := p.comes[i]
+	i = slices.Index(p.comes, b)
+	p.comes = slices.Delete(p.comes, i, i+1)
+	p.fetches = true
+	w.u.fetched(w.now, &p.uploadPeer, b)
+	p.shell = append(p.shell, handedBlock{b, w.now})
+	w.order = append(w.order, p.conn)
+}
+
+// take removes block i of p, or the first one that is equal.
+func (w *uploadWorld) take(p *uploadTester, i int) Block {
 	b := p.shell[i].block
 	i = slices.IndexFunc(p.shell, func(x handedBlock) bool { return x.block == b })
 	p.shell = slices.Delete(p.shell, i, i+1)
@@ -123,12 +154,7 @@ func (w *uploadWorld) back(p *uploadTester, i int, sent bool) {
 			break
 		}
 	}
-	w.u.done(&p.uploadPeer, b)
-	if sent {
-		p.got += int64(b.Length)
-		p.rate.Add(w.now, int(b.Length))
-		w.all.Add(w.now, int(b.Length))
-	}
+	return b
 }
 
 // play simulates an uplink with the uploader's limit for d. It sends blocks in the order
@@ -181,10 +207,17 @@ func (w *uploadWorld) check() {
 			shell = append(shell, x)
 			bytes += int64(x.block.Length)
 		}
+		var comes []Block
+		for _, b := range p.fetching.All() {
+			comes = append(comes, b)
+		}
+		if !slices.Equal(comes, p.comes) {
+			w.t.Fatalf("peer %d waits for %v, not %v", p.conn, comes, p.comes)
+		}
 		if !slices.Equal(queue, p.asked) || !slices.Equal(shell, p.shell) || bytes != p.inflight {
 			w.t.Fatalf("peer %d has requests %v, not %v, and %v (%d bytes) with the shell, not %v", p.conn, queue, p.asked, shell, p.inflight, p.shell)
 		}
-		if len(shell) > maxHanded || bytes >= maxWindow+blockSize {
+		if len(shell)+len(comes) > maxHanded || !p.fetches && bytes >= maxWindow+blockSize {
 			w.t.Fatalf("peer %d has %d blocks of %d bytes with the shell", p.conn, len(shell), bytes)
 		}
 	}
@@ -258,6 +291,29 @@ func TestUploaderStaysConsistent(t *testing.T) {
 					}
 				}
 			},
+			"fetch": func(t *rapid.T) {
+				p := pick(t)
+				for range rapid.IntRange(0, 100).Draw(t, "blocks") {
+					if n := len(p.shell); n > 0 {
+						w.fetch(p, rapid.IntRange(0, n-1).Draw(t, "block"))
+					}
+				}
+			},
+			"fetched": func(t *rapid.T) {
+				p := pick(t)
+				for range rapid.IntRange(0, 100).Draw(t, "blocks") {
+					if n := len(p.comes); n > 0 {
+						w.fetched(p, rapid.IntRange(0, n-1).Draw(t, "block"))
+					}
+				}
+			},
+			"away": func(t *rapid.T) {
+				p := pick(t)
+				if len(p.comes) > 0 && !slices.ContainsFunc(p.shell, func(x handedBlock) bool { return x.block == p.comes[0] }) {
+					w.u.done(&p.uploadPeer, p.comes[0])
+					p.comes = slices.Delete(p.comes, 0, 1)
+				}
+			},
 			"gone": func(t *rapid.T) { i := piece.Draw(t, "piece"); w.gone[i] = !w.gone[i] },
 			"class": func(t *rapid.T) {
 				w.classes[piece.Draw(t, "piece")] = urgency{class: rapid.Uint8Range(0, 2).Draw(t, "class")}
@@ -280,7 +336,8 @@ func TestUploaderStaysConsistent(t *testing.T) {
 			"awaits": func(t *rapid.T) {
 				p, i := pick(t), piece.Draw(t, "piece")
 				want := slices.ContainsFunc(p.asked, func(b Block) bool { return b.Piece == i }) ||
-					slices.ContainsFunc(p.shell, func(x handedBlock) bool { return x.block.Piece == i })
+					slices.ContainsFunc(p.shell, func(x handedBlock) bool { return x.block.Piece == i }) ||
+					slices.ContainsFunc(p.comes, func(b Block) bool { return b.Piece == i })
 				if got := w.u.awaits(&p.uploadPeer, i); got != want {
 					t.Fatalf("peer %d awaits piece %d: %v, not %v", p.conn, i, got, want)
 				}
@@ -328,7 +385,7 @@ func (w *uploadWorld) checkServed(before int64) {
 		// With a limit, at least a certain part of what the shell may hold is handed over
 		// at a time.
 		mayServe := !limited || w.aheadBytes()-before >= w.aheadBytes()/aheadPart && after < w.aheadBytes()
-		if len(p.asked) > 0 && !full && !held && !p.refuses && len(p.shell) < maxHanded && mayServe {
+		if len(p.asked) > 0 && !full && !held && !p.refuses && len(p.shell)+len(p.comes) < maxHanded && mayServe {
 			w.t.Fatalf("peer %d has %d requests and %d bytes with the shell (window %d); %d in total", p.conn, len(p.asked), p.inflight, window, after)
 		}
 	}
