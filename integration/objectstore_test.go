@@ -23,6 +23,7 @@ type objectStore struct {
 	hostPort string
 	config   string // file of s3cmd
 	argv     []string
+	folder   string // of the bucket, if the store is versitygw
 	*process
 }
 
@@ -47,6 +48,7 @@ func startObjectStore(ctx context.Context, t testing.TB, ip string) *objectStore
 	must(t, os.Mkdir(aboutObjects, 0o755))
 	o := newObjectStore(t, hostPort, "env", "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey,
 		program, "--quiet", "--keep-alive", "--port", hostPort, "posix", "--sidecar", aboutObjects, buckets)
+	o.folder = filepath.Join(buckets, bucket)
 	o.start(ctx)
 	return o
 }

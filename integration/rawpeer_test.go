@@ -182,6 +182,11 @@ func leechRaw(ctx context.Context, from, to string, infohash [20]byte, size, pie
 		switch m.Type {
 		case wire.Unchoke:
 			choked = false
+		case wire.Reject: // it is requested again, which the other end may delay
+			again := wire.Append(nil, wire.Msg{Type: wire.Request, Index: m.Index, Begin: m.Begin, Length: m.Length})
+			if _, err := nc.Write(again); err != nil {
+				return err
+			}
 		case wire.Piece:
 			got += int64(len(m.Payload))
 		}

@@ -29,6 +29,9 @@ type storeProxy struct {
 	due   time.Time // for the next byte
 }
 
+// proxyBurst is for how long the rate of a limited proxy can be caught up, so that sleeping for too long does not lower it.
+const proxyBurst = 100 * time.Millisecond
+
 // limit limits the bytes of objects a second for all requests together.
 func (p *storeProxy) limit(rate int64) { p.rate.Store(rate) }
 
@@ -40,8 +43,8 @@ func (p *storeProxy) pass(n int) {
 	}
 	p.mu.Lock()
 	now := time.Now()
-	if p.due.Before(now) {
-		p.due = now
+	if least := now.Add(-proxyBurst); p.due.Before(least) {
+		p.due = least
 	}
 	at := p.due
 	p.due = at.Add(time.Duration(n) * time.Second / time.Duration(rate))
