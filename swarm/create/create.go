@@ -160,11 +160,8 @@ func (l *fileList) draft(o *Options) (*metainfo.Draft, error) {
 		plan.Files = append(plan.Files, l.files[i].PlanFile)
 		total += l.files[i].Length
 	}
-	if plan.PieceLength == 0 && o.Before != nil {
-		plan.PieceLength = o.Before.Info.PieceLength
-	}
-	if fit := metainfo.PieceLengthFor(total); plan.PieceLength == 0 || o.PieceLength == 0 && fit > 4*plan.PieceLength {
-		plan.PieceLength = fit
+	if plan.PieceLength == 0 {
+		plan.PieceLength = o.Before.PieceLength(total)
 	}
 	d, err := metainfo.NewDraft(plan)
 	if err != nil {
@@ -205,7 +202,7 @@ func (l *fileList) hash(ctx context.Context, o *Options) (*Made, error) {
 	for file, at := range d.Files {
 		t.fileOf[at] = file
 	}
-	known := l.unchanged(o, d)
+	known := o.Before.Unchanged(d, func(file int) Stamp { return l.files[file].stamp })
 	digests := make([]metainfo.Digest, info.NumPieces())
 	var total int64
 	var pieces []int
@@ -244,42 +241,6 @@ func (l *fileList) hash(ctx context.Context, o *Options) (*Made, error) {
 	}
 	made.Stamps, err = t.stamps(made.Info, began)
 	return made, err
-}
-
-// unchanged returns the digests of the pieces of files that have not changed since
-// Before.
-func (l *fileList) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest {
-	if o.Before == nil || o.Format == metainfo.V1 {
-		return nil
-	}
-	old, info := o.Before.Info, d.Layout()
-	if old.PieceLength != info.PieceLength || old.HasV1() != info.HasV1() || !old.HasV2() || !old.HasLayers() || old.IsMulti() != info.IsMulti() {
-		return nil
-	}
-	index := map[string]int{}
-	for i := range old.Files {
-		if !old.Files[i].Pad && i < len(o.Before.Stamps) && o.Before.Stamps[i] != (Stamp{}) {
-			index[strings.Join(old.Files[i].Path, "/")] = i
-		}
-	}
-	out := map[int]metainfo.Digest{}
-	for file, at := range d.Files {
-		f := &l.files[file]
-		path := f.Path
-		if l.single {
-			path = []string{old.Name}
-		}
-		i, ok := index[strings.Join(path, "/")]
-		if !ok || o.Before.Stamps[i] != f.stamp {
-			continue
-		}
-		first, end := old.PiecesOf(i)
-		begin, _ := info.PiecesOf(at)
-		for p := first; p < end; p++ {
-			out[begin+p-first] = old.Digest(p)
-		}
-	}
-	return out
 }
 
 // contents provides access to the files of the torrent being made.

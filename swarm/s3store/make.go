@@ -28,6 +28,15 @@ type MakeOptions struct {
 	Names       create.Treatment        // of names that other systems do not allow, as in create.Rules
 	Progress    func(done, total int64) // in bytes; may be nil
 	Warn        func(error)             // called for objects that are left out and for unusual names; may be nil
+	// Before is the result of an earlier Make of the same location. Objects that have not changed since then are not read again,
+	// except in v1 torrents. May be nil.
+	Before *create.Made
+}
+
+// OptionsOf returns the options of Make for those of create.Make.
+func OptionsOf(o create.Options) MakeOptions {
+	return MakeOptions{Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source,
+		Hidden: o.Rules.Hidden == create.Keep, Names: o.Rules.Names, Progress: o.Progress, Warn: o.Warn, Before: o.Before}
 }
 
 const (
@@ -40,9 +49,8 @@ const (
 // Make makes the torrent of the objects at the location of a store, without storing them here: of all objects below it, or of the
 // one that has its name. The torrent has the last part of the location for its name. Each object is read once. An object that is
 // replaced meanwhile is an error of kind objectstore.Changed.
-func Make(ctx context.Context, store *objectstore.Store, o MakeOptions) (*metainfo.Info, error) {
-	m := &maker{o: o, location: store.Location().String(), most: metainfo.MaxFiles}
-	m.place, m.name = placeOf(store)
+func Make(ctx context.Context, store *objectstore.Store, o MakeOptions) (*create.Made, error) {
+	m := newMaker(store, o)
 	if err := m.list(ctx); err != nil {
 		return nil, err
 	}
@@ -53,13 +61,13 @@ func Make(ctx context.Context, store *objectstore.Store, o MakeOptions) (*metain
 			f.Path = m.path(m.objects[i])
 		}
 		plan.Files = append(plan.Files, f)
-		m.total += f.Length
+		m.size += f.Length
 	}
-	if m.total == 0 {
+	if m.size == 0 {
 		return nil, m.empty()
 	}
 	if plan.PieceLength == 0 {
-		plan.PieceLength = metainfo.PieceLengthFor(m.total)
+		plan.PieceLength = o.Before.PieceLength(m.size)
 	}
 	d, err := metainfo.NewDraft(plan)
 	if err != nil {
@@ -69,7 +77,21 @@ func Make(ctx context.Context, store *objectstore.Store, o MakeOptions) (*metain
 	if err != nil {
 		return nil, err
 	}
-	return d.Finish(digests)
+	made := &create.Made{Read: m.toRead, Fingerprint: m.fingerprint()}
+	if made.Info, err = d.Finish(digests); err != nil {
+		return nil, err
+	}
+	made.Stamps = make([]create.Stamp, len(made.Info.Files))
+	for file, at := range d.Files {
+		made.Stamps[at] = stampOf(m.objects[file])
+	}
+	return made, nil
+}
+
+func newMaker(store *objectstore.Store, o MakeOptions) *maker {
+	m := &maker{o: o, location: store.Location().String(), most: metainfo.MaxFiles}
+	m.place, m.name = placeOf(store)
+	return m
 }
 
 // A maker makes one torrent.
@@ -81,8 +103,9 @@ type maker struct {
 	most     int // objects that are listed
 	single   bool
 	objects  []objectstore.Object // the files, in the order of a file tree
-	total    int64
+	size     int64                // of all of them
 
+	toRead   int64        // bytes of those that have changed
 	done     atomic.Int64 // bytes hashed
 	progress sync.Mutex
 }
@@ -139,6 +162,8 @@ func (m *maker) accepts(o objectstore.Object, parts []string) (bool, error) {
 	at := m.store.Location().Name(o.Name)
 	for _, part := range parts {
 		switch {
+		case part == objectstore.OwnFolder:
+			return false, nil
 		case part == "" || part == "." || part == "..":
 			m.warn("skipped %s: its name is not that of a file", at)
 			return false, nil
@@ -167,7 +192,7 @@ func (m *maker) warn(format string, args ...any) {
 	}
 }
 
-// hash hashes all pieces.
+// hash hashes all pieces, except those of objects that have not changed.
 func (m *maker) hash(ctx context.Context, d *metainfo.Draft) ([]metainfo.Digest, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -177,19 +202,26 @@ func (m *maker) hash(ctx context.Context, d *metainfo.Draft) ([]metainfo.Digest,
 		fileOf[at] = file
 	}
 	digests := make([]metainfo.Digest, info.NumPieces())
-	per := int(max(1, makeSize/info.PieceLength))
+	known := m.o.Before.Unchanged(d, func(file int) create.Stamp { return stampOf(m.objects[file]) })
+	for p := range digests {
+		if was, ok := known[p]; ok {
+			digests[p] = was
+		} else {
+			m.toRead += info.DataSize(p)
+		}
+	}
+	ranges := unknownRanges(len(digests), known, int(max(1, makeSize/info.PieceLength)))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range makersAtOnce {
 		wg.Go(func() {
 			buffer := make([]byte, bufferSize)
 			for ctx.Err() == nil {
-				first := (int(next.Add(1)) - 1) * per
-				if first >= len(digests) {
+				k := int(next.Add(1)) - 1
+				if k >= len(ranges) {
 					return
 				}
-				end := min(first+per, len(digests))
-				if err := m.hashRange(ctx, d, fileOf, first, end, digests, buffer); err != nil {
+				if err := m.hashRange(ctx, d, fileOf, ranges[k].first, ranges[k].end, digests, buffer); err != nil {
 					cancel(err)
 				}
 			}
@@ -197,6 +229,24 @@ func (m *maker) hash(ctx context.Context, d *metainfo.Draft) ([]metainfo.Digest,
 	}
 	wg.Wait()
 	return digests, context.Cause(ctx)
+}
+
+// pieceRange is the pieces from first up to, and without, end.
+type pieceRange struct{ first, end int }
+
+// unknownRanges returns the pieces without a known digest, at most per of them in each range.
+func unknownRanges(pieces int, known map[int]metainfo.Digest, per int) (list []pieceRange) {
+	for p := range pieces {
+		if _, ok := known[p]; ok {
+			continue
+		}
+		if k := len(list) - 1; k >= 0 && list[k].end == p && p-list[k].first < per {
+			list[k].end++
+		} else {
+			list = append(list, pieceRange{p, p + 1})
+		}
+	}
+	return list
 }
 
 // hashRange hashes the pieces from first up to, and without, end. If the store fails, it goes on with the piece that is not
@@ -240,7 +290,7 @@ func (m *maker) attempt(ctx context.Context, d *metainfo.Draft, fileOf []int, fi
 func (m *maker) report(n int64) {
 	done := m.done.Add(n)
 	if m.o.Progress != nil && m.progress.TryLock() {
-		m.o.Progress(done, m.total)
+		m.o.Progress(done, m.toRead)
 		m.progress.Unlock()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"seedbed/internal/objectstore"
 	"seedbed/internal/s3test"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/create"
 )
 
 // The torrent of objects is that of the same files in a folder.
@@ -27,9 +28,12 @@ func TestTheTorrentOfObjects(t *testing.T) {
 					}
 					return s3test.Fault{}
 				})
-				info, err := Make(t.Context(), l.server.Open("data/film"), MakeOptions{Format: format, PieceLength: 256 << 10})
-				if err != nil || info.Hash != l.info.Hash || info.HashV2 != l.info.HashV2 || !bytes.Equal(info.Raw, l.info.Raw) {
-					t.Errorf("%v of %d files: %v", format, len(sizes), err)
+				made, err := Make(t.Context(), l.server.Open("data/film"), MakeOptions{Format: format, PieceLength: 256 << 10})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if info := made.Info; info.Hash != l.info.Hash || info.HashV2 != l.info.HashV2 || !bytes.Equal(info.Raw, l.info.Raw) {
+					t.Errorf("%v of %d files has another infohash", format, len(sizes))
 				}
 			})
 		}
@@ -38,7 +42,7 @@ func TestTheTorrentOfObjects(t *testing.T) {
 
 func TestObjectsThatAreNoFiles(t *testing.T) {
 	server := s3test.New(t)
-	for _, name := range []string{"film/", "film/a", "film/b/", "film/b/c", "film/.hidden", "film/b//d", "film/../e"} {
+	for _, name := range []string{"film/", "film/a", "film/b/", "film/b/c", "film/.hidden", "film/.seedbed/publications/x", "film/b//d", "film/../e"} {
 		data := []byte("data")
 		if strings.HasSuffix(name, "/") {
 			data = nil
@@ -46,13 +50,13 @@ func TestObjectsThatAreNoFiles(t *testing.T) {
 		server.Put(name, data)
 	}
 	var warnings []string
-	info, err := Make(t.Context(), server.Open("film"), MakeOptions{Format: metainfo.V1, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
+	made, err := Make(t.Context(), server.Open("film"), MakeOptions{Format: metainfo.V1, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for i := range info.Files {
-		names = append(names, info.PathOf(i))
+	for i := range made.Info.Files {
+		names = append(names, made.Info.PathOf(i))
 	}
 	if fmt.Sprint(names) != "[film/a film/b/c]" || len(warnings) != 3 {
 		t.Errorf("%q, warnings %q", names, warnings)
@@ -76,6 +80,60 @@ func TestTooManyObjects(t *testing.T) {
 	m.most = 6
 	if err := m.list(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// After a change, only the objects that have changed are read, and the torrent is the one that is made without the earlier one.
+// The objects that seedbed keeps for itself are in no torrent.
+func TestUnchangedObjectsAreNotReadAgain(t *testing.T) {
+	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
+		server := s3test.New(t)
+		put := func(name string, size int, fill byte) { server.Put("film/"+name, bytes.Repeat([]byte{fill}, size)) }
+		for _, name := range []string{"a", "b", "c", "d"} {
+			put(name, 900_000, name[0])
+		}
+		o := MakeOptions{Format: format, Hidden: true}
+		store := server.Open("film")
+		made := func() *create.Made {
+			t.Helper()
+			one, err := Make(t.Context(), store, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return one
+		}
+		o.Before = made()
+		server.Put("film/.seedbed/publications/x", []byte("{}"))
+		if f, err := FingerprintOf(t.Context(), store, o); err != nil || f != o.Before.Fingerprint {
+			t.Errorf("%v: another fingerprint of the same objects: %v", format, err)
+		}
+		want := int64(0)
+		if format == metainfo.V1 {
+			want = 4 * 900_000
+		}
+		before := store.Counts().Read
+		if again := made(); again.Info.Hash != o.Before.Info.Hash || again.Read != want || store.Counts().Read-before != want {
+			t.Errorf("%v: %d of %d bytes were read again", format, store.Counts().Read-before, again.Read)
+		}
+		put("b", 900_000, 'x') // of the same size
+		put("c", 900_001, 'c')
+		put("e", 10, 'e')
+		server.Remove("film/d")
+		if want = 1_800_011; format == metainfo.V1 {
+			want += 900_000
+		}
+		before = store.Counts().Read
+		changed := made()
+		if read := store.Counts().Read - before; changed.Read != want || read != want {
+			t.Errorf("%v: %d of %d bytes were read, of which %d had changed", format, read, changed.Read, want)
+		}
+		if changed.Fingerprint == o.Before.Fingerprint {
+			t.Errorf("%v: the fingerprint of changed objects is the same", format)
+		}
+		o.Before = nil
+		if fresh := made(); !bytes.Equal(fresh.Info.Raw, changed.Info.Raw) {
+			t.Errorf("%v: another torrent of the same objects", format)
+		}
 	}
 }
 

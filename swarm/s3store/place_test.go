@@ -91,10 +91,11 @@ func TestTheLocationOfMakeIsThatOfOpen(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, metainfo.V1)
 			l.put("film", objects, 300_000, 2)
-			var err error
-			if l.info, err = Make(t.Context(), l.server.Open(at), MakeOptions{Format: metainfo.V1}); err != nil {
+			made, err := Make(t.Context(), l.server.Open(at), MakeOptions{Format: metainfo.V1})
+			if err != nil {
 				t.Fatal(err)
 			}
+			l.info = made.Info
 			l.at = objectstore.Location{Bucket: s3test.Bucket, Prefix: at}.String()
 			l.open()
 			defer l.close()

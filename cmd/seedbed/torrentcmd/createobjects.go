@@ -13,7 +13,6 @@ import (
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
-	swarmcreate "seedbed/swarm/create"
 	"seedbed/swarm/s3store"
 )
 
@@ -72,14 +71,15 @@ func hashObjects(ctx context.Context, a *app.App, store *objectstore.Store, o no
 	location := store.Location().String()
 	progress := report.NewHashBar(a.Output(), path.Base(location))
 	defer progress.Close()
-	info, err := s3store.Make(ctx, store, s3store.MakeOptions{
-		Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source,
-		Hidden: o.Rules.Hidden == swarmcreate.Keep, Names: o.Rules.Names, Progress: progress.Set, Warn: o.Warn,
-	})
-	if errors.Is(err, context.Canceled) {
+	o.Progress = progress.Set
+	made, err := s3store.Make(ctx, store, s3store.OptionsOf(o))
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil, exit.Fail(exit.Unfinished, "", fmt.Errorf("stopped while hashing %s", location))
+	case err != nil:
+		return nil, err
 	}
-	return info, err
+	return made.Info, nil
 }
 
 // webSeedOf returns the URL of the objects if everybody can read them there, or "".
