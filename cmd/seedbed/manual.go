@@ -32,7 +32,7 @@ var manualTexts = map[string]map[string]string{
 	"publish": {
 		"key":         "the key, by its name in the state directory",
 		"watch":       "publish changes once the folder has stayed the same for one interval",
-		"watch-every": "the interval of `--watch`",
+		"watch-every": "the interval of `--watch`; without this flag 30s for objects",
 		"all":         "resume every publication of this state directory; one that cannot be resumed is reported and does not stop the others; the exit code is that of the first that failed",
 		"history":     "list the versions: number, time, infohash, size",
 		"rollback":    "publish version N of `--key` again under a new number; data that the folder no longer holds is downloaded from followers",

@@ -45,10 +45,15 @@ func (s *Store) Parent() (parent *Store, name string, ok bool) {
 	if s.at.Prefix == "" {
 		return nil, "", false
 	}
-	up := *s
 	folder, name := path.Split(strings.TrimSuffix(s.at.Prefix, "/"))
-	up.at.Prefix = folder
-	return &up, name, true
+	return s.At(folder), name, true
+}
+
+// At returns the store at another prefix of the same bucket.
+func (s *Store) At(prefix string) *Store {
+	other := *s
+	other.at.Prefix = prefix
+	return &other
 }
 
 // Close closes the connections that are not in use.

@@ -48,7 +48,7 @@ type PublicationList struct {
 type PublishBody struct {
 	Key         string   `json:"key" minLength:"1" maxLength:"64" doc:"The name of a key on the daemon's machine. It is created if it does not exist and path is given."`
 	Salt        string   `json:"salt,omitempty" maxLength:"64" doc:"Distinguishes several publications of one key."`
-	Path        string   `json:"path,omitempty" doc:"The file or folder: an absolute path in an allowed folder. Without it, what was published before."`
+	Path        string   `json:"path,omitempty" doc:"The file or folder: an absolute path in an allowed folder, or s3://BUCKET/PREFIX in the object store of the node. Without it, what was published before."`
 	Watch       float64  `json:"watch_s,omitempty" minimum:"0" maximum:"86400" doc:"The interval in seconds at which to check the path for changes and publish them; 0 means never."`
 	Format      string   `json:"format,omitempty" enum:"v1,v2,hybrid" doc:"The kind of torrents; by default that of the last time, or hybrid."`
 	PieceLength int64    `json:"piece_length,omitempty" minimum:"0" doc:"A power of two between 16 KiB and 512 MiB; by default by size. Needs format."`

@@ -13,6 +13,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/await"
 	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
 	"seedbed/node"
 	"seedbed/node/delegate"
 	"seedbed/node/follow"
@@ -67,14 +68,11 @@ func (p *publications) awaitRestored(n *node.Node) {
 
 func (d *Daemon) restorePublications(ctx context.Context) {
 	p := &d.publications
-	reopened := p.publisher.Reopen(publish.RestoreConfig{Key: p.keys.Key, Sharing: d.sharing()})
+	reopened := p.publisher.Reopen(publish.RestoreConfig{Key: p.keys.Key, Sharing: d.sharing(), Resumed: d.watch})
 	d.restoreFollows()
 	close(p.restored)
-	pubs, failed := reopened.Resume(ctx)
+	_, failed := reopened.Resume(ctx)
 	d.warn("a publication was not restored", errors.Join(failed...))
-	for _, pub := range pubs {
-		d.watch(pub)
-	}
 }
 
 func (d *Daemon) restoreFollows() {
@@ -161,7 +159,7 @@ func (d *Daemon) EndedPublications(ctx context.Context) ([]publish.Published, er
 type PublishRequest struct {
 	Key      string // the name of a key on this machine; it is created if it does not exist and Path is set
 	Salt     string
-	Path     string             // in an allowed folder; "": the path that was published before
+	Path     string             // in an allowed folder, or a location in the object store; "": what was published before
 	Watch    time.Duration      // the interval at which to publish changes of Path; 0: do not
 	Options  *node.ShareOptions // nil: those of the last time
 	WebSeeds []string           // nil: those of the last time
@@ -180,10 +178,13 @@ func (d *Daemon) Publish(ctx context.Context, r PublishRequest) (*Job, error) {
 	var key ed25519.PrivateKey
 	var path string
 	if err := await.Do(ctx, func() (err error) { // the disk may hang
-		if r.Path != "" {
-			if path, err = d.allowed().check(r.Path); err != nil {
-				return err
-			}
+		if objectstore.IsLocation(r.Path) {
+			path, err = r.Path, d.node.CheckLocation(r.Path)
+		} else if r.Path != "" {
+			path, err = d.allowed().check(r.Path)
+		}
+		if err != nil {
+			return err
 		}
 		key, err = d.key(r.Key, r.Path != "")
 		return err

@@ -33,6 +33,8 @@ import (
 var (
 	errIsPublic = node.NewFault(node.FaultUsage, errors.New("this is published for everyone already, under a link that everyone can read"),
 		"publish it under another key or --salt to make it private")
+	errPrivateObjects = node.NewFault(node.FaultUsage, errors.New("what is in an object store cannot be published privately, because the encrypted copy of it is on this machine"),
+		"leave out --secret, and publish it under another key or --salt")
 	errPrivateOptions = node.NewFault(node.FaultUsage, errors.New("this publication is private: it has no HTTP mirrors and no source"), "leave out --web-seed and --source")
 )
 

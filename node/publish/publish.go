@@ -24,13 +24,13 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
@@ -52,14 +52,16 @@ type Config struct {
 	// Secret makes the publication a private one (docs/privacy.md); recorded. It cannot be set for
 	// one that is public.
 	Secret bool
-	Path   string // the file or folder; "" for the recorded one
+	// Path is the file or folder, or a place in the object store of the node, as in s3://BUCKET/PREFIX: see node.MakeObjects. ""
+	// stands for the recorded one.
+	Path string
 	// Options say how to make the torrent. If nil, the recorded options are used, or else
 	// the defaults with a hybrid torrent.
 	Options *node.ShareOptions
 	// WebSeeds has the HTTP mirrors of the content to put into the link. If nil, the
 	// recorded ones are used.
 	WebSeeds []string
-	Sharing
+	Sharing  // for objects, only Warn is used
 	Progress func(done, total int64)
 	// Rollback, if not 0, is the number of an earlier version to publish again.
 	Rollback int64
@@ -85,6 +87,14 @@ func (c *Config) Validate() error {
 	}
 	if c.Secret && len(c.WebSeeds) > 0 {
 		return node.NewFault(node.FaultUsage, errors.New("a private publication has no HTTP mirrors: they would have to serve its files unencrypted"), "leave out --web-seed or --secret")
+	}
+	if objectstore.IsLocation(c.Path) {
+		if _, err := objectstore.ParseLocation(c.Path); err != nil {
+			return node.NewFault(node.FaultUsage, err, "")
+		}
+		if c.Secret {
+			return errPrivateObjects
+		}
 	}
 	if err := c.checkDelegation(); err != nil {
 		return err
@@ -223,8 +233,11 @@ func (p *Publication) apply(ctx context.Context, cfg *Config) (err error) {
 	switch {
 	case cfg.Rollback != 0:
 		return p.rollback(ctx, cfg.Rollback, cfg.Overrule)
-	case cfg.Path == "" && r.RolledBack && r.last() != nil && !r.last().Other:
-		return p.rollback(ctx, r.last().Seq, cfg.Overrule) // keep the rollback until the user publishes the path again
+	case cfg.Path == "" && r.RolledBack:
+		// Keep the rollback until the user publishes the path again. If another publisher has published since then, that stays.
+		if own := r.lastOwn(); own != nil && (p.isResumed || own == r.last()) {
+			return p.rollback(ctx, own.Seq, cfg.Overrule)
+		}
 	}
 	_, err = p.update(ctx, cfg.Overrule)
 	return err
@@ -290,6 +303,9 @@ func (p *Publication) configure(cfg *Config) (err error) {
 	if !p.secret.IsZero() && (len(cfg.WebSeeds) > 0 || cfg.Options != nil && cfg.Options.Source != "") {
 		return errPrivateOptions
 	}
+	if !p.secret.IsZero() && objectstore.IsLocation(cfg.Path) {
+		return errPrivateObjects
+	}
 	r.Ended = false
 	if cfg.KeyName != "" {
 		r.KeyName = cfg.KeyName
@@ -302,7 +318,7 @@ func (p *Publication) configure(cfg *Config) (err error) {
 		cfg.Overrule = cfg.Overrule || joined // the first version here comes after those that exist
 	}
 	if cfg.Path != "" {
-		if r.Path, err = filepath.Abs(cfg.Path); err != nil {
+		if r.Path, err = absolute(cfg.Path); err != nil {
 			return err
 		}
 		r.Watch = cfg.Watch

@@ -142,14 +142,15 @@ func (p *Publisher) serveRequests() {
 			case time.Since(st.ModTime()) > staleAge:
 				os.Remove(path)
 			case asks:
-				p.serveRequest(base)
+				p.takeRequest(base)
 			}
 		}
 	}
 }
 
-// serveRequest handles a request if it is for a publication of this process.
-func (p *Publisher) serveRequest(base string) {
+// takeRequest handles a request if it is for a publication of this process. It does not wait for the result, because one
+// publication must not wait for another, which may wait for the object store. The requests for one wait for each other (making).
+func (p *Publisher) takeRequest(base string) {
 	b, err := statefile.Read(base + ".request")
 	var r request
 	if err != nil || json.Unmarshal(b, &r) != nil {
@@ -165,10 +166,15 @@ func (p *Publisher) serveRequest(base string) {
 	if pub == nil || os.Rename(base+".request", base+".taken") != nil {
 		return // another process publishes it, or the request was withdrawn
 	}
+	p.wg.Go(func() { pub.answer(base, &r) })
+}
+
+// answer handles a request that was taken.
+func (p *Publication) answer(base string, r *request) {
 	var a Answer
 	defer os.Remove(base + ".taken")
-	if err := pub.Rollback(p.ctx, r.Rollback, r.Overrule); err != nil {
-		if p.ctx.Err() != nil {
+	if err := p.Rollback(p.publisher.ctx, r.Rollback, r.Overrule); err != nil {
+		if p.publisher.ctx.Err() != nil {
 			return // the lock is released soon
 		}
 		a.Error = err.Error()
@@ -177,13 +183,14 @@ func (p *Publisher) serveRequest(base string) {
 			a.Kind, a.Hint = f.Kind, f.Hint()
 		}
 	} else {
-		v := pub.Versions()
-		a.Seq, a.Link = v[len(v)-1].Seq, pub.Link()
+		v := p.Versions()
+		a.Seq, a.Link = v[len(v)-1].Seq, p.Link()
 	}
-	if b, err = json.Marshal(a); err == nil {
+	b, err := json.Marshal(a)
+	if err == nil {
 		err = statefile.Write(base+".answer", b)
 	}
 	if err != nil {
-		pub.warn(fmt.Errorf("cannot answer a request to publish version %d again: %w", r.Rollback, err))
+		p.warn(fmt.Errorf("cannot answer a request to publish version %d again: %w", r.Rollback, err))
 	}
 }

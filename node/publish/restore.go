@@ -17,6 +17,8 @@ type RestoreConfig struct {
 	// Sharing and Overrule are used as in Config.
 	Sharing
 	Overrule bool
+	// Resumed is called for each publication as soon as it is resumed, from any goroutine. It may be nil.
+	Resumed func(*Publication)
 }
 
 // RestoreError reports a publication that Restore could not resume.
@@ -49,8 +51,7 @@ func (p *Publisher) Restore(ctx context.Context, cfg RestoreConfig) (restored []
 // Reopened has the publications on record, which Resume resumes.
 type Reopened struct {
 	publisher *Publisher
-	sharing   Sharing
-	overrule  bool
+	cfg       RestoreConfig
 	list      []reopenedOne
 	failed    []error // about records that cannot be read
 }
@@ -65,7 +66,7 @@ type reopenedOne struct {
 // publications. The caller must call Resume, and every other operation on a publication waits until
 // Resume has resumed it. That can take minutes, because it reads what is published and asks the DHT.
 func (p *Publisher) Reopen(cfg RestoreConfig) *Reopened {
-	r := &Reopened{publisher: p, sharing: cfg.Sharing, overrule: cfg.Overrule}
+	r := &Reopened{publisher: p, cfg: cfg}
 	list, err := List(p.node.StateDir())
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		r.failed = many.Unwrap()
@@ -130,5 +131,9 @@ func (r *Reopened) Resume(ctx context.Context) (restored []*Publication, failed 
 }
 
 func (r *Reopened) resume(ctx context.Context, pub *Publication) error {
-	return pub.begin(ctx, &Config{Key: pub.user, Salt: pub.folder.file.Salt, Sharing: r.sharing, Overrule: r.overrule})
+	err := pub.begin(ctx, &Config{Key: pub.user, Salt: pub.folder.file.Salt, Sharing: r.cfg.Sharing, Overrule: r.cfg.Overrule})
+	if err == nil && r.cfg.Resumed != nil {
+		r.cfg.Resumed(pub)
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"seedbed/internal/id"
+	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm/create"
@@ -41,6 +42,9 @@ func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error)
 	}
 	o, path := p.options, p.folder.file.Path
 	o.Before = p.folder.before()
+	if objectstore.IsLocation(path) {
+		return p.makeOfObjects(ctx, path, o)
+	}
 	made, err := node.Make(ctx, path, o)
 	if err != nil {
 		return nil, node.Spec{}, err
@@ -59,7 +63,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 		return err
 	}
 	r := &p.folder.file
-	fingerprint, err := create.FingerprintOf(r.Path, p.options)
+	fingerprint, err := p.publisher.fingerprintOf(ctx, r.Path, p.options)
 	if err != nil {
 		fingerprint = create.Fingerprint{} // the path cannot be read
 	}

@@ -30,7 +30,7 @@ func (p *Publication) Watch(ctx context.Context, interval time.Duration) error {
 		}
 		path, options, published := p.watched()
 		began := time.Now()
-		now, err := create.FingerprintOf(path, options)
+		now, err := p.publisher.fingerprintOf(ctx, path, options)
 		wait = max(interval, watchShare*time.Since(began)) // scanning a large folder takes long
 		settled := err == nil && now == last
 		last = now

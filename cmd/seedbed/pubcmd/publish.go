@@ -24,6 +24,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/session"
 	"seedbed/cmd/seedbed/torrentcmd"
+	"seedbed/internal/objectstore"
 	"seedbed/internal/option"
 	"seedbed/node"
 	"seedbed/node/api"
@@ -41,7 +42,7 @@ func Publish(a *app.App) *cobra.Command {
 	var p publishing
 	var target *remotecmd.Target
 	cmd := &cobra.Command{
-		Use:   "publish PATH [--key NAME]",
+		Use:   "publish PATH|s3://BUCKET/PREFIX [--key NAME]",
 		Short: "Share a file or folder under a permanent link",
 		Long: `Share a file or folder under a link that stays the same when the content changes. The
 link contains a key instead of a hash. After a change run the command again, or use
@@ -55,12 +56,17 @@ with its own --salt.
 With --secret, only those can read it who have the secret in the link; a second link
 is for machines that help to keep it alive, and cannot read it. See docs/privacy.md.
 
+With s3://BUCKET/PREFIX it publishes the objects below a prefix of an object store, or
+one object, without a local copy. The place is that of --store or directly below it;
+without --store, it is the store. See docs/fleet.md.
+
 If another seedbed process publishes under the key, --rollback asks that process to do
 the rollback, prints the result and exits.
 
 If a daemon runs with the same state directory, it publishes, and keeps doing so after
 restarts; the command exits when that is done. See seedbed publications.`,
 		Example: `  seedbed publish site/ --key site --watch
+  seedbed publish s3://bucket/site --key site --watch
   seedbed publish --all
   seedbed publish --history site
   seedbed publish --rollback 3 --key site
@@ -82,9 +88,13 @@ restarts; the command exits when that is done. See seedbed publications.`,
 			if err := p.readDelegation(cmd.Context()); err != nil {
 				return err
 			}
+			p.isEverySet = cmd.Flags().Changed("watch-every")
 			running, err := target.Running(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if flag := m.OfFiles(); flag != "" && objectstore.IsLocation(p.path) {
+				return exit.Misuse(fmt.Errorf("--%s is for files on a disk, and %s is in an object store", flag, p.path))
 			}
 			if running != nil && (p.key != "" || p.all || !target.IsLocal()) {
 				return p.handOver(cmd, target, running, &m)
@@ -107,6 +117,9 @@ restarts; the command exits when that is done. See seedbed publications.`,
 			}
 			if p.key == "" && !p.all {
 				return seeding.Run(cmd.Context(), &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: true, Seeding: true}, args)
+			}
+			if err := p.chooseStore(cmd.Context(), &c); err != nil {
+				return err
 			}
 			closeStore, err := a.OpenStore(cmd.Context(), &c, &cfg) // it has the numbers that other publishers have taken
 			if err != nil {
@@ -134,7 +147,7 @@ restarts; the command exits when that is done. See seedbed publications.`,
 	fs.StringVar(&p.delegation, "delegation", "", "publish under the link of the owner who has made `FILE` (see seedbed key delegate); needed once, and again after a renewal")
 	fs.BoolVar(&p.watch, "watch", false, "publish changes once the folder has stopped changing")
 	p.every = 2 * time.Second
-	fs.Var(option.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often")
+	fs.Var(option.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often (for objects every 30s without this flag)")
 	fs.BoolVar(&p.all, "all", false, "resume every publication of this state directory")
 	fs.StringVar(&p.history, "history", "", "list the versions published under the key of this `NAME`")
 	fs.StringVar(&p.dnsRecord, "dns-record", "", "print the DNS record that makes `DOMAIN` the name of the publication, and whether it is there")
@@ -155,6 +168,7 @@ type publishing struct {
 	webSeeds   []string
 	watch      bool
 	every      time.Duration
+	isEverySet bool
 	all        bool
 	history    string
 	dnsRecord  string // a domain
@@ -179,8 +193,10 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 		return exit.Misuse(errors.New("--watch needs the path"))
 	}
 	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: m.WebSeeds, Overrule: p.overrule, Secret: p.secret}
-	if body.Path, err = t.Dir(p.path); err != nil {
-		return err
+	if body.Path = p.path; !objectstore.IsLocation(p.path) {
+		if body.Path, err = t.Dir(p.path); err != nil {
+			return err
+		}
 	}
 	if p.statement != nil {
 		body.Delegation = string(p.statement.Append(nil))
@@ -189,7 +205,7 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 		}
 	}
 	if p.watch {
-		body.Watch = p.every.Seconds()
+		body.Watch = p.interval(p.path).Seconds()
 	}
 	o, err := m.Options(p.App, publish.DefaultFormat)
 	if err != nil {
@@ -232,7 +248,67 @@ func (p *publishing) parseArgs(cmd *cobra.Command, args []string) error {
 		return exit.Misuse(errors.New("a key publishes one file or folder at a time; use a different --salt for each"))
 	case p.key != "" && len(args) == 1:
 		p.path = args[0]
+		return p.checkSource()
+	case slices.ContainsFunc(args, objectstore.IsLocation):
+		return exit.Misuse(errors.New("what is in an object store is published under a key: give --key NAME, or make a torrent of it with seedbed create"))
+	}
+	return nil
+}
+
+// checkSource returns an error if what is to be published does not exist, or can be no place in an object store.
+func (p *publishing) checkSource() error {
+	if !objectstore.IsLocation(p.path) {
 		return making.CheckSource(p.path)
+	}
+	at, err := objectstore.ParseLocation(p.path)
+	if err != nil {
+		return exit.Misuse(err)
+	}
+	if p.secret {
+		return exit.Misuse(errors.New("--secret encrypts a copy of the files on this machine, so it cannot be used for an object store"))
+	}
+	p.path = at.String()
+	return nil
+}
+
+// objectsEvery is the interval at which objects are checked for changes, unless the user gives another one. Listing them costs one
+// request for every 1,000.
+const objectsEvery = 30 * time.Second
+
+// interval returns the interval at which a path or location is watched.
+func (p *publishing) interval(path string) time.Duration {
+	if objectstore.IsLocation(path) && !p.isEverySet {
+		return objectsEvery
+	}
+	return p.every
+}
+
+// chooseStore sets the object store to the place that is published, unless the user has given another one. For one object it is the
+// folder that contains it, because there can be nothing below an object.
+func (p *publishing) chooseStore(ctx context.Context, f *app.Flags) error {
+	if f.HasStore() || !objectstore.IsLocation(p.path) {
+		return nil
+	}
+	at, err := objectstore.ParseLocation(p.path)
+	if err != nil {
+		return err
+	}
+	store, away, err := f.ObjectStore(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if away != nil {
+		return away
+	}
+	f.Store.Location = at
+	if parent, name, ok := store.Parent(); ok {
+		switch _, err := parent.Stat(ctx, name); {
+		case err == nil:
+			f.Store.Location = parent.Location()
+		case objectstore.KindOf(err) != objectstore.NotFound:
+			return err
+		}
 	}
 	return nil
 }
@@ -282,7 +358,7 @@ func (p *publishing) publishOne(ctx context.Context, o *node.ShareOptions) error
 	cfg := publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Delegation: p.statement, Path: p.path, Options: o,
 		WebSeeds: p.webSeeds, Sharing: p.sharing(), Rollback: p.rollback, Overrule: p.overrule, Secret: p.secret}
 	if p.watch {
-		cfg.Watch = p.every
+		cfg.Watch = p.interval(p.path)
 	}
 	if err := p.check(&cfg); err != nil {
 		return err
@@ -308,7 +384,7 @@ func (p *publishing) publishOne(ctx context.Context, o *node.ShareOptions) error
 			return err
 		}
 		if p.watch {
-			return pub.Watch(ctx, p.every)
+			return pub.Watch(ctx, p.interval(pub.Describe().Path))
 		}
 		<-ctx.Done()
 		return nil
@@ -387,7 +463,14 @@ func (p *publishing) resumeAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: keys.Open(p.cfg.State).Key, Sharing: p.sharing(), Overrule: p.overrule})
+		watching := make(chan error, len(list))
+		watch := func(pub *publish.Publication) {
+			go func() { watching <- pub.Watch(ctx, p.interval(pub.Describe().Path)) }()
+		}
+		if !p.watch {
+			watch = nil
+		}
+		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: keys.Open(p.cfg.State).Key, Sharing: p.sharing(), Overrule: p.overrule, Resumed: watch})
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -401,12 +484,6 @@ func (p *publishing) resumeAll(ctx context.Context) error {
 		}
 		if len(pubs) == 0 {
 			return bad.ResultOf(all, "publication")
-		}
-		watching := make(chan error, len(pubs))
-		for _, pub := range pubs {
-			if p.watch {
-				go func() { watching <- pub.Watch(ctx, p.every) }()
-			}
 		}
 		for {
 			select {
