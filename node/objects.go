@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 	"seedbed/swarm/s3store"
 	"seedbed/swarm/storage"
 )
@@ -124,19 +126,24 @@ func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return swarm.Content{}, err
 	}
-	local, have, err := openChecked(ctx, storage.Options{Dir: data, Info: info, Own: true, Record: filepath.Join(staging, "resume"),
+	for _, dir := range []string{staging, data} { // those of an earlier download were removed
+		n.handles.Forget(dir)
+	}
+	local, _, err := openChecked(ctx, storage.Options{Dir: data, Info: info, Own: true, Record: filepath.Join(staging, "resume"),
 		Handles: n.handles, Steps: &n.steps, OpenDisk: n.cfg.openDisk}, progress)
 	if err != nil {
 		return swarm.Content{}, err
 	}
 	stored := storedBlocks(local)
 	w, err := s3store.OpenWriter(r.ctx, s3store.WriterOptions{
-		Options: s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared}, Local: local, Dir: staging,
+		Options: s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared}, Local: local, Dir: staging, Progress: progress,
 		Warn: func(err error) { t.emit(Event{Kind: Warning, Err: asFault(err)}) }})
 	if err != nil {
 		return swarm.Content{}, errors.Join(err, local.Close())
 	}
 	r.objects.Store(w.Remote())
+	have := w.Have()
+	stored = slices.DeleteFunc(stored, func(b engine.Block) bool { return have.Has(int(b.Piece)) })
 	return swarm.Content{Storage: w, Have: have, Wanted: info.Wanted(nil), Stored: stored}, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"seedbed/internal/objectstore"
-	"seedbed/magnet/metainfo"
 	"seedbed/swarm/storage"
 )
 
@@ -45,7 +44,7 @@ func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error
 	if found && known == o.ETag && o.ETag != "" {
 		return other
 	}
-	same, err := w.isSame(at, o, &w.o.Info.Files[file], u)
+	same, err := w.isSame(at, o, file, u)
 	if err != nil {
 		return err
 	}
@@ -62,26 +61,72 @@ func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error
 	return w.abortOwn(at, o.Name, file)
 }
 
-// isSame reports whether an object has the content of a file. It is read only if its ETag does not tell.
-func (w *Writer) isSame(at place, o objectstore.Object, f *metainfo.File, u *upload) (bool, error) {
+// A stretch is a part of a file.
+type stretch struct{ from, to int64 }
+
+// partsHere returns the parts of a file that are here, and whether others are only in the store.
+func (w *Writer) partsHere(file int) (here []stretch, isStored bool) {
+	f := &w.o.Info.Files[file]
+	for off := f.Offset; off < f.Offset+f.Length; {
+		to, stored := w.stretch(off, f.Offset+f.Length)
+		if stored {
+			isStored = true
+		} else {
+			here = append(here, stretch{off - f.Offset, to - f.Offset})
+		}
+		off = to
+	}
+	return here, isStored
+}
+
+// isSame reports whether an object has the content of a file. It is read only if its ETag does not tell, and only the pieces that were
+// not hashed in it before.
+func (w *Writer) isSame(at place, o objectstore.Object, file int, u *upload) (bool, error) {
+	f := &w.o.Info.Files[file]
 	if o.Size != f.Length || o.Size == 0 {
 		return o.Size == f.Length, nil
 	}
 	data := localFile{w.o.Local, f.Offset}
-	if tag, err := likelyETag(data, o); err != nil || strings.EqualFold(tag, o.ETag) {
+	here, isStored := w.partsHere(file)
+	if isStored {
+		if !w.remote.isListed(file, o) {
+			return false, w.remote.changed(f.Offset, 1)
+		}
+	} else if tag, err := likelyETag(data, o); err != nil || strings.EqualFold(tag, o.ETag) {
 		return err == nil, err
 	}
 	if u.etag != o.ETag || o.ETag == "" {
 		u.etag, u.compared = o.ETag, 0
 	}
-	body, _, err := at.store.Read(w.ctx, o, u.compared, o.Size-u.compared)
+	for _, part := range here {
+		if same, err := w.compare(at, o, data, part, u); !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// isListed reports whether an object is the one that was listed last.
+func (s *Storage) isListed(file int, o objectstore.Object) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.objects[file].etag == hashETag(o.ETag)
+}
+
+// compare reports whether a part of an object is that of a file. It goes on where an earlier attempt has ended.
+func (w *Writer) compare(at place, o objectstore.Object, data localFile, part stretch, u *upload) (bool, error) {
+	u.compared = max(u.compared, part.from)
+	if u.compared >= part.to {
+		return true, nil
+	}
+	body, _, err := at.store.Read(w.ctx, o, u.compared, part.to-u.compared)
 	if err != nil {
 		return false, err
 	}
 	defer body.Close()
 	theirs, ours := make([]byte, bufferSize), make([]byte, bufferSize)
-	for u.compared < o.Size {
-		n := min(bufferSize, o.Size-u.compared)
+	for u.compared < part.to {
+		n := min(bufferSize, part.to-u.compared)
 		got, err := io.ReadFull(body, theirs[:n])
 		w.remote.compared.Add(int64(got))
 		if err != nil {

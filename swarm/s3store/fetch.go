@@ -3,7 +3,6 @@ package s3store
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"io"
 	"os"
 	"slices"
@@ -308,7 +307,7 @@ func (f *fetch) piece(src io.Reader, p int, at int64, buffer []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.doubted == 0 && !s.isLost(p) {
+	if f.doubted == 0 && !s.isLost(p) && !s.bad.Has(p) {
 		f.doubted = p + 1
 		return errDoubtful
 	}
@@ -322,9 +321,28 @@ func (f *fetch) piece(src io.Reader, p int, at int64, buffer []byte) error {
 	return nil
 }
 
-// open asks the store for a part of a file.
+// open asks the store for a part of a file. If the store denies to have it, zeros are hashed in its place, and are wrong.
 func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
 	s := f.s
+	s.mu.Lock()
+	allBad := s.areBad(sp)
+	s.mu.Unlock()
+	if allBad { // it would be wrong again, or the object is missing
+		return nil, nil
+	}
+	body, err := s.open(ctx, sp)
+	switch objectstore.KindOf(err) {
+	case objectstore.Changed, objectstore.NotFound:
+		s.mu.Lock()
+		f.missing = append(f.missing, sp.File)
+		s.mu.Unlock()
+		return nil, nil
+	}
+	return body, err
+}
+
+// open asks the store for a part of a file.
+func (s *Storage) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
 	at, err := s.where(ctx)
 	if err != nil {
 		return nil, err
@@ -333,22 +351,27 @@ func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, erro
 	o := objectstore.Object{Name: at.objectOf(s.info, sp.File), Size: s.info.Files[sp.File].Length, ETag: s.etags[sp.File]}
 	s.mu.Unlock()
 	body, etag, err := at.store.Read(ctx, o, sp.Offset, sp.Length)
-	switch objectstore.KindOf(err) {
-	case objectstore.Changed, objectstore.NotFound: // zeros are hashed in its place, and are wrong
-		s.mu.Lock()
-		f.missing = append(f.missing, sp.File)
-		s.mu.Unlock()
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	if got := (version{etag: maphash.String(s.seed, etag)}); s.objects[sp.File].etag != got.etag {
+	if got := (version{etag: hashETag(etag)}); s.objects[sp.File].etag != got.etag {
 		s.objects[sp.File] = got
+		s.unprove(s.info.PiecesOf(sp.File))
 	}
 	s.mu.Unlock()
 	return body, nil
+}
+
+// areBad reports whether all pieces of a part of a file are bad. mu is held.
+func (s *Storage) areBad(sp metainfo.Span) bool {
+	from := s.info.Files[sp.File].Offset + sp.Offset
+	for p := from / s.info.PieceLength; p*s.info.PieceLength < from+sp.Length; p++ {
+		if !s.bad.Has(int(p)) {
+			return false
+		}
+	}
+	return true
 }
 
 // lose records that the store denies to have the object of a file. mu is held.

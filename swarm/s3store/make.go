@@ -9,10 +9,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unicode/utf8"
 
-	"seedbed/internal/await"
+	"seedbed/internal/bitset"
 	"seedbed/internal/objectstore"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/create"
@@ -38,13 +37,6 @@ func OptionsOf(o create.Options) MakeOptions {
 	return MakeOptions{Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source,
 		Hidden: o.Rules.Hidden == create.Keep, Names: o.Rules.Names, Progress: o.Progress, Warn: o.Warn, Before: o.Before}
 }
-
-const (
-	// makersAtOnce is how many ranges Make reads at a time.
-	makersAtOnce = 8
-	// makeSize is the size of most of these ranges in bytes.
-	makeSize = 16 << 20
-)
 
 // Make makes the torrent of the objects at the location of a store, without storing them here: of all objects below it, or of the
 // one that has its name. The torrent has the last part of the location for its name. Each object is read once. An object that is
@@ -194,8 +186,6 @@ func (m *maker) warn(format string, args ...any) {
 
 // hash hashes all pieces, except those of objects that have not changed.
 func (m *maker) hash(ctx context.Context, d *metainfo.Draft) ([]metainfo.Digest, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	info := d.Layout()
 	fileOf := make([]int, len(info.Files))
 	for file, at := range d.Files {
@@ -203,87 +193,25 @@ func (m *maker) hash(ctx context.Context, d *metainfo.Draft) ([]metainfo.Digest,
 	}
 	digests := make([]metainfo.Digest, info.NumPieces())
 	known := m.o.Before.Unchanged(d, func(file int) create.Stamp { return stampOf(m.objects[file]) })
+	unknown := bitset.New(len(digests))
 	for p := range digests {
 		if was, ok := known[p]; ok {
 			digests[p] = was
 		} else {
+			unknown.Add(p)
 			m.toRead += info.DataSize(p)
 		}
 	}
-	ranges := unknownRanges(len(digests), known, int(max(1, makeSize/info.PieceLength)))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range makersAtOnce {
-		wg.Go(func() {
-			buffer := make([]byte, bufferSize)
-			for ctx.Err() == nil {
-				k := int(next.Add(1)) - 1
-				if k >= len(ranges) {
-					return
-				}
-				if err := m.hashRange(ctx, d, fileOf, ranges[k].first, ranges[k].end, digests, buffer); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return digests, context.Cause(ctx)
-}
-
-// pieceRange is the pieces from first up to, and without, end.
-type pieceRange struct{ first, end int }
-
-// unknownRanges returns the pieces without a known digest, at most per of them in each range.
-func unknownRanges(pieces int, known map[int]metainfo.Digest, per int) (list []pieceRange) {
-	for p := range pieces {
-		if _, ok := known[p]; ok {
-			continue
-		}
-		if k := len(list) - 1; k >= 0 && list[k].end == p && p-list[k].first < per {
-			list[k].end++
-		} else {
-			list = append(list, pieceRange{p, p + 1})
-		}
-	}
-	return list
-}
-
-// hashRange hashes the pieces from first up to, and without, end. If the store fails, it goes on with the piece that is not
-// complete.
-func (m *maker) hashRange(ctx context.Context, d *metainfo.Draft, fileOf []int, first, end int, digests []metainfo.Digest, buffer []byte) error {
-	deadline := time.Now().Add(fetchTime)
-	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
-		before := first
-		err := m.attempt(ctx, d, fileOf, &first, end, digests, buffer)
-		if first > before {
-			deadline, wait = time.Now().Add(fetchTime), retryFirst
-		}
-		if objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline) || await.Sleep(ctx, wait) != nil {
-			return err
-		}
-	}
-}
-
-func (m *maker) attempt(ctx context.Context, d *metainfo.Draft, fileOf []int, first *int, end int, digests []metainfo.Digest, buffer []byte) error {
-	info := d.Layout()
-	ctx, cancel := context.WithCancel(ctx)
-	from := int64(*first) * info.PieceLength
-	src := newSource(info, from, min(int64(end)*info.PieceLength, info.Length)-from, func(sp metainfo.Span) (io.ReadCloser, error) {
-		body, _, err := m.store.Read(ctx, m.objects[fileOf[sp.File]], sp.Offset, sp.Length)
-		return body, err
-	})
-	defer src.close()
-	defer cancel()
-	for ; *first < end; *first++ {
-		p := *first
-		var err error
-		if digests[p], err = hashPiece(src, d.NewPieceHash(p), info, p, buffer, func([]byte, int64) error { return nil }); err != nil {
-			return err
-		}
-		m.report(info.DataSize(p))
-	}
-	return nil
+	h := hasher{info: info, newHash: d.NewPieceHash,
+		open: func(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
+			body, _, err := m.store.Read(ctx, m.objects[fileOf[sp.File]], sp.Offset, sp.Length)
+			return body, err
+		},
+		done: func(p int, digest metainfo.Digest) {
+			digests[p] = digest
+			m.report(info.DataSize(p))
+		}}
+	return digests, h.run(ctx, unknown)
 }
 
 // report reports progress, from one goroutine at a time.

@@ -2,9 +2,10 @@ package s3store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,6 @@ type Storage struct {
 	o      Options
 	shared *Shared
 	number uint32 // in the cache
-	seed   maphash.Seed
 	ctx    context.Context
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
@@ -45,12 +45,17 @@ type Storage struct {
 	// compared is how many of the bytes in Usage were read to compare objects, and not for peers.
 	compared atomic.Int64
 
+	hasWriter atomic.Bool // the torrent is being downloaded into the store
+
 	mu      sync.Mutex
 	closed  bool
-	place   place                 // of the objects; without a store until it is known
-	etags   []string              // of the objects that are read by several requests, by file
-	objects []version             // that were seen last, by file
-	bad     bitset.Set            // pieces that the store does not have as the torrent says
+	place   place      // of the objects; without a store until it is known
+	etags   []string   // of the objects that are read by several requests, by file
+	objects []version  // that were seen last, by file
+	bad     bitset.Set // pieces that the store does not have as the torrent says
+	// proven has the pieces whose hashes a Writer has compared since their objects were listed first. It has no room for any
+	// without a Writer.
+	proven  bitset.Set
 	wrong   map[int][]int         // by unit: pieces in whose place a partial unit of the cache has other bytes
 	fetches map[int]*fetch        // by unit
 	damaged map[int]time.Duration // by unit: the pause before it is fetched again, because other programs damage the cache
@@ -63,11 +68,17 @@ type Storage struct {
 
 // version tells an object from the one that had its name before, or will have it.
 type version struct {
-	etag     uint64 // hash of the ETag; 0 if the object is not known
+	etag     uint64 // hashETag of it; 0 if the object is not known
 	modified int64  // when it was written, in Unix seconds; 0 if that is not known
 	// isLost means that the store denied that it has the object. What the object has is not known then, although
 	// its pieces are bad until the store is asked again.
 	isLost bool
+}
+
+// hashETag returns a hash of an ETag, which may be long. It is never 0.
+func hashETag(etag string) uint64 {
+	sum := sha256.Sum256([]byte(etag))
+	return max(1, binary.BigEndian.Uint64(sum[:]))
 }
 
 // isSame reports whether an object that is listed is the one that was seen before.
@@ -123,7 +134,7 @@ func newStorage(o Options) (*Storage, error) {
 		return nil, &CacheError{o.Info.Name, o.Info.PieceLength, least}
 	}
 	s := &Storage{
-		geometry: newGeometry(o.Info), o: o, shared: o.Shared, seed: maphash.MakeSeed(),
+		geometry: newGeometry(o.Info), o: o, shared: o.Shared,
 		etags: make([]string, len(o.Info.Files)), objects: make([]version, len(o.Info.Files)),
 		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{}, damaged: map[int]time.Duration{},
 	}
@@ -174,7 +185,11 @@ func (s *Storage) survey(ctx context.Context) error {
 	for _, unit := range partial {
 		s.shared.Cache.drop(s.key(unit))
 	}
-	if len(replaced) > 0 {
+	switch {
+	case len(replaced) == 0:
+	case s.hasWriter.Load(): // it hashes them, or has written them
+		s.trust(replaced, missing)
+	default:
 		s.probe(ctx, at, known, replaced, missing)
 	}
 	return nil
@@ -193,8 +208,11 @@ func (s *Storage) compare(at place, known map[string]objectstore.Object) (partia
 			continue
 		}
 		o, found := known[at.objectOf(info, i)]
-		now := version{etag: maphash.String(s.seed, o.ETag), modified: o.Modified.Unix()}
+		now := version{etag: hashETag(o.ETag), modified: o.Modified.Unix()}
 		first, end := info.PiecesOf(i)
+		if !s.objects[i].isSame(now) || !found || o.Size != f.Length {
+			s.unprove(first, end)
+		}
 		switch {
 		case !found || o.Size != f.Length:
 			o.ETag, now = "", version{}
@@ -216,6 +234,26 @@ func (s *Storage) compare(at place, known map[string]objectstore.Object) (partia
 		partial = append(partial, unit)
 	}
 	return partial, replaced, missing
+}
+
+// trust takes the pieces of files to be good that are not in missing.
+func (s *Storage) trust(files []int, missing bitset.Set) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, file := range files {
+		for p, end := s.info.PiecesOf(file); p < end; p++ {
+			if !missing.Has(p) {
+				s.bad.Remove(p)
+			}
+		}
+	}
+}
+
+// unprove forgets that the hashes of pieces were compared. mu is held.
+func (s *Storage) unprove(first, end int) {
+	for p := first; p < min(end, s.proven.Len()); p++ {
+		s.proven.Remove(p)
+	}
 }
 
 // stopWrong ends the fetches that have found wrong pieces: their objects may be other ones now.

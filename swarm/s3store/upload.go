@@ -100,6 +100,9 @@ func (w *Writer) attempt(file int, u *upload) error {
 		}
 		return w.take(at, o, file, u)
 	}
+	if _, isStored := w.partsHere(file); isStored { // its object is gone
+		return w.remote.changed(f.Offset, 1)
+	}
 	data := localFile{w.o.Local, f.Offset}
 	if f.Length <= wholeSize {
 		b := make([]byte, f.Length)

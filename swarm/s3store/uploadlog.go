@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 )
 
@@ -16,6 +17,7 @@ import (
 //	open FILE "ID"    the upload of a file has begun
 //	done FILE ""      the store has the object
 //	lost FILE ""      the object is not as it was written
+//	same FILE "HASH"  the object with this hashETag, which was there before, has the right hashes
 //	stray FILE ""     the store may have an upload of the file that we do not know, or do not need
 type uploadLog struct {
 	mu   sync.Mutex
@@ -24,6 +26,7 @@ type uploadLog struct {
 	done map[int]bool   // files whose objects are complete
 	// strays has the files of which the store may have other uploads than open.
 	strays map[int]bool
+	same   map[int]uint64 // hashes of ETags, by file
 }
 
 // openUploadLog opens the log in a folder, which is created.
@@ -31,7 +34,7 @@ func openUploadLog(dir string) (*uploadLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	l := &uploadLog{open: map[int]string{}, done: map[int]bool{}, strays: map[int]bool{}}
+	l := &uploadLog{open: map[int]string{}, done: map[int]bool{}, strays: map[int]bool{}, same: map[int]uint64{}}
 	path := filepath.Join(dir, "uploads")
 	b, err := os.Open(path)
 	switch {
@@ -52,6 +55,10 @@ func openUploadLog(dir string) (*uploadLog, error) {
 }
 
 func (l *uploadLog) note(what string, file int, id string) {
+	if what == "same" {
+		l.same[file], _ = strconv.ParseUint(id, 16, 64)
+		return
+	}
 	delete(l.open, file)
 	delete(l.done, file)
 	switch what {
@@ -83,6 +90,18 @@ func (l *uploadLog) began(file int, id string) error {
 
 func (l *uploadLog) finished(file int) error { return l.write("done", file, "") }
 func (l *uploadLog) forget(file int) error   { return l.write("lost", file, "") }
+
+// noteHashed records that an object that was there before has the right hashes.
+func (l *uploadLog) noteHashed(file int, etag uint64) error {
+	return l.write("same", file, strconv.FormatUint(etag, 16))
+}
+
+// hashed returns the hashETag of the object that noteHashed was called with, or 0.
+func (l *uploadLog) hashed(file int) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.same[file]
+}
 
 // strayed records that the store may have an upload of a file that is not the one we go on with.
 func (l *uploadLog) strayed(file int) error {

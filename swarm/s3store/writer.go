@@ -22,13 +22,15 @@ type WriterOptions struct {
 	// Dir is the folder that has Local and its record. It is the Writer's own. When the store has all files, it is renamed to
 	// end with DoneSuffix, and removed.
 	Dir string
+	// Progress is called with the number of bytes while OpenWriter hashes what the store has already. It may be nil.
+	Progress func(done, total int64)
 	// Warn is called once in every outage of the store, for an error that ends uploading, and if Dir cannot be removed. It may be nil.
 	Warn func(error)
 }
 
 // A Writer is the objects of a torrent that is being downloaded into a store. It implements swarm.Remote.
 //
-// Pieces are local until all files are uploaded, and are read there. A file is uploaded when all its pieces are verified; nobody
+// Pieces that the store has at the beginning are hashed and read there. The others are local until all files are uploaded. A file is uploaded when all its pieces are verified; nobody
 // sees its object before it is complete. Finish waits until the store has everything, and then the local data is removed.
 // While the store does not work, the download goes on, and uploads are tried again.
 type Writer struct {
@@ -45,6 +47,7 @@ type Writer struct {
 
 	mu       sync.Mutex
 	verified bitset.Set     // pieces
+	stored   bitset.Set     // those of them that are only in the store
 	left     []int32        // pieces of each file that are not verified
 	done     bitset.Set     // files that the store has, and those that are no objects
 	queue    []int          // files to be uploaded
@@ -59,7 +62,8 @@ type Writer struct {
 // uploadsOfOne is how many files of a torrent are uploaded at a time.
 const uploadsOfOne = 8
 
-// OpenWriter opens a torrent that is to be downloaded into a store. ctx ends when the torrent stops: Finish then returns.
+// OpenWriter opens a torrent that is to be downloaded into a store, and hashes what the store has of it. If the store does not work,
+// all is downloaded that no earlier run has hashed. ctx ends when the torrent stops: Finish then returns.
 func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
 	if err := CheckFiles(o.Info); err != nil {
 		return nil, err
@@ -79,23 +83,54 @@ func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
 		}
 	}
 	w.ctx, w.stop = context.WithCancel(ctx)
+	remote.proven = bitset.New(o.Info.NumPieces())
+	remote.hasWriter.Store(true)
+	remote.prove(func(file int) bool { return w.log.hashed(file) != 0 })
+	local := o.Local.Have()
+	if err := w.findExisting(w.ctx, local, o.Progress); err != nil {
+		w.stop()
+		remote.stop()
+		return nil, errors.Join(err, w.log.close())
+	}
 	w.mu.Lock()
-	w.count(o.Local.Have())
+	w.count(local)
 	w.mu.Unlock()
 	w.tasks.Go(w.abortOrphans)
 	return w, nil
 }
 
-// count finds out which files can be uploaded. mu is held.
-func (w *Writer) count(have bitset.Set) {
+// Have returns the pieces that are verified, here or in the store.
+func (w *Writer) Have() bitset.Set {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.verified.Clone()
+}
+
+// count finds out which pieces are verified, and which files can be uploaded. mu is held.
+func (w *Writer) count(local bitset.Set) {
 	info := w.o.Info
-	w.verified, w.left = have.Clone(), make([]int32, len(info.Files))
+	w.remote.mu.Lock()
+	w.stored = w.remote.proven.Clone()
+	w.remote.mu.Unlock()
+	w.stored.RemoveAll(local)
+	w.verified, w.left = local.Clone(), make([]int32, len(info.Files))
+	w.verified.AddAll(w.stored)
 	for i := range info.Files {
 		first, end := info.PiecesOf(i)
+		stored := 0
 		for p := first; p < end; p++ {
-			if !have.Has(p) {
+			if !w.verified.Has(p) {
 				w.left[i]++
+			} else if w.stored.Has(p) {
+				stored++
 			}
+		}
+		switch {
+		case !info.Files[i].IsRegular():
+		case stored > 0 && stored == end-first:
+			w.done.Add(i)
+		case w.left[i] > 0:
+			w.done.Remove(i) // its object was there, and is not any more
 		}
 		w.enqueue(i)
 	}
@@ -216,13 +251,14 @@ func (w *Writer) settle() error {
 	if err := w.remote.survey(w.ctx); err != nil {
 		return err
 	}
-	have := w.remote.Have()
+	w.remote.restoreProven(w.log)
+	have, replaced := w.remote.Have(), w.replaced()
 	var lost error
 	isSure := false // lost names the object that is not there, and not one that shares a piece with it
 	for i := range w.o.Info.Files {
 		f := &w.o.Info.Files[i]
 		p, end := w.o.Info.PiecesOf(i)
-		for p < end && have.Has(p) {
+		for p < end && have.Has(p) && !replaced.Has(p) {
 			p++
 		}
 		if p == end || !f.IsRegular() {
@@ -243,9 +279,21 @@ func (w *Writer) settle() error {
 	}
 	w.places.Lock()
 	w.isInBucket.Store(true)
+	w.remote.hasWriter.Store(false)
 	w.places.Unlock()
 	w.back()
 	return errors.Join(w.o.Local.Close(), w.log.close(), w.discard())
+}
+
+// replaced returns the pieces that only the store has, and whose objects are not those any more that were hashed.
+func (w *Writer) replaced() bitset.Set {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.remote.mu.Lock()
+	defer w.remote.mu.Unlock()
+	replaced := w.stored.Clone()
+	replaced.RemoveAll(w.remote.proven)
+	return replaced
 }
 
 // forget makes the next survey take the object of a file for another one, whose pieces may be right: it is compared with the
@@ -279,44 +327,89 @@ func (w *Writer) discard() error {
 // Complete reports whether the store has all files.
 func (w *Writer) Complete() (bool, error) { return w.isInBucket.Load(), nil }
 
-// Recheck makes the local data usable again, and begins to upload again.
+// Recheck makes the local data usable again, looks at the objects that were there before, and begins to upload again.
 func (w *Writer) Recheck(ctx context.Context) (bitset.Set, error) {
+	local, err := w.recheckLocal(ctx)
+	if err != nil {
+		return local, err
+	}
+	if local.Len() > 0 {
+		if err := w.findExisting(ctx, local, nil); err != nil { // while reading goes on
+			return local, err
+		}
+	}
 	w.places.RLock()
 	defer w.places.RUnlock()
 	if w.isInBucket.Load() {
 		return w.remote.Recheck(ctx)
 	}
-	have, err := w.o.Local.Recheck(ctx)
-	if err != nil {
-		return have, err
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil && w.running > 0 { // they end
-		return have, nil
+	if w.err == nil || w.running == 0 { // otherwise they end
+		w.err = nil
 	}
-	w.err = nil
 	for _, file := range w.queue {
 		w.queued.Remove(file)
 	}
 	w.queue = nil
-	w.count(have)
-	return have, nil
+	w.count(local)
+	return w.verified.Clone(), nil
+}
+
+// recheckLocal makes the local data usable again. It returns an empty set if that is not used any more.
+func (w *Writer) recheckLocal(ctx context.Context) (have bitset.Set, err error) {
+	w.places.RLock()
+	defer w.places.RUnlock()
+	if w.isInBucket.Load() {
+		return have, nil
+	}
+	return w.o.Local.Recheck(ctx)
 }
 
 // Fetch implements swarm.Remote.
 func (w *Writer) Fetch(off, n int64, ready func(error), wanted func() bool) bool {
-	return !w.isInBucket.Load() || w.remote.Fetch(off, n, ready, wanted)
+	for end := off + n; off < end; {
+		to, isStored := w.stretch(off, end)
+		if isStored && !w.remote.Fetch(off, to-off, ready, wanted) {
+			return false
+		}
+		off = to
+	}
+	return true
+}
+
+// stretch returns how far a range up to end is only in the store, or not, and which.
+func (w *Writer) stretch(off, end int64) (to int64, isStored bool) {
+	if w.isInBucket.Load() {
+		return end, true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size := w.o.Info.PieceLength
+	p := off / size
+	isStored = w.stored.Has(int(p))
+	for p++; p*size < end && w.stored.Has(int(p)) == isStored; {
+		p++
+	}
+	return min(p*size, end), isStored
 }
 
 // ReadAt reads a range that Fetch has reported to be there.
 func (w *Writer) ReadAt(b []byte, off int64) error {
 	w.places.RLock()
 	defer w.places.RUnlock()
-	if w.isInBucket.Load() {
-		return w.remote.ReadAt(b, off)
+	for len(b) > 0 {
+		to, isStored := w.stretch(off, off+int64(len(b)))
+		part, read := b[:to-off], w.o.Local.ReadAt
+		if isStored {
+			read = w.remote.ReadAt
+		}
+		if err := read(part, off); err != nil {
+			return err
+		}
+		b, off = b[len(part):], to
 	}
-	return w.o.Local.ReadAt(b, off)
+	return nil
 }
 
 // WriteAt writes to the local data.

@@ -443,18 +443,18 @@ func TestAnUploadThatIsAborted(t *testing.T) {
 	})
 }
 
-// An object that is there is compared by its ETag, if that is known to say what is in it. Otherwise it is read, once, and a
+// An object that another node writes meanwhile is compared by its ETag, if that is known to say what is in it. Otherwise it is read, once, and a
 // connection that ends costs only the rest.
 func TestAnObjectIsComparedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWriterLab(t, metainfo.V1, 300_000, 20<<20)
 		names := slices.Sorted(maps.Keys(w.objects))
+		w.open()
+		defer w.close()
 		w.server.Put(names[0], w.objects[names[0]])
 		other := bytes.Clone(w.objects[names[1]])
 		other[len(other)-1] ^= 1
 		w.server.Put(names[1], other)
-		w.open()
-		defer w.close()
 		var mu sync.Mutex
 		cut := 0
 		w.server.SetFault(func(r *http.Request) s3test.Fault {
