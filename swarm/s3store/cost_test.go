@@ -75,7 +75,7 @@ func TestCostOfSparseReads(t *testing.T) {
 // What nobody wants any more when it is its turn is not fetched.
 func TestUnwantedFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, metainfo.V1, 100<<20)
+		l := newLab(t, metainfo.V1, 80<<20)
 		l.open()
 		defer l.close()
 		l.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Delay: time.Second} })

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,12 +174,18 @@ func (s *Storage) survey(ctx context.Context) error {
 	if err != nil {
 		return s.fail("find", s.info.Name, err)
 	}
+	seed, ours := maphash.MakeSeed(), map[uint64]bool{} // hashes of names
+	for i := range s.info.Files {
+		ours[maphash.String(seed, at.objectOf(s.info, i))] = true
+	}
 	known := map[string]objectstore.Object{}
 	for o, err := range at.existing(ctx, s.info) {
 		if err != nil {
 			return s.fail("list", s.info.Name, err)
 		}
-		known[o.Name] = o
+		if ours[maphash.String(seed, o.Name)] { // others may be many
+			known[o.Name] = o
+		}
 	}
 	s.stopWrong()
 	partial, replaced, missing := s.compare(at, known)
