@@ -42,6 +42,12 @@ func (n *Node) SetOwnership(o *Ownership) {
 	}
 }
 
+// Owns reports whether this node is one of those that do what one or two nodes of a fleet do for a key. Without a fleet it is.
+func (n *Node) Owns(key id.ID) bool {
+	o := n.fleet.ownership.Load()
+	return o == nil || o.Owns(key)
+}
+
 // passOwners passes the addresses of the other owners to the swarm.
 func (r *run) passOwners() {
 	if o, key := r.t.node.fleet.ownership.Load(), r.t.ownedKey(); o != nil && key != (id.ID{}) {

@@ -59,6 +59,9 @@ func Unpublish(state, name string, keepHistory bool, forget func(infohash id.ID)
 		return err
 	}
 	var errs []error
+	if hasStore(state) {
+		errs = append(errs, oweEnd(state, list[i].Target))
+	}
 	for _, v := range f.file.Versions {
 		infohash, err := id.ParseHex(v.InfoHash)
 		if err == nil {

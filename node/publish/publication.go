@@ -219,7 +219,15 @@ func (p *Publication) Close() {
 // publication with its history from the state directory. With keepHistory, the history stays
 // there, and Publish continues it. The key and the published files stay. DHT nodes drop the
 // item after two hours. It ends an operation that runs.
+//
+// With an object store, Remove first records there that the publication has ended, so that no other machine republishes
+// its item. If the store does not answer, that is done later.
 func (p *Publication) Remove(keepHistory bool) error {
+	if p.publisher.fence != nil && !p.isClosed() {
+		if err := p.recordEnd(); err != nil {
+			return err
+		}
+	}
 	if !p.end() {
 		return node.ErrClosed
 	}

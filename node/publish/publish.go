@@ -144,6 +144,9 @@ func New(n *node.Node) (*Publisher, error) {
 	p.ctx, p.cancel = context.WithCancel(n.Context())
 	p.torrents.init(n, p.ctx)
 	p.wg.Go(p.serveRequests)
+	if p.fence != nil {
+		p.wg.Go(p.keepOthers)
+	}
 	if p.remove, err = n.OnClose(p.end); err != nil {
 		p.cancel()
 		p.wg.Wait()

@@ -42,6 +42,18 @@ type sharedRecord struct {
 	Key      string          `json:"key"` // public, in hex; signs the items
 	Salt     []byte          `json:"salt,omitempty"`
 	Versions []sharedVersion `json:"versions"` // ascending, at least one
+	// Ended says that a publisher has ended the publication, so that no other machine republishes its item. It is not signed:
+	// those who can write it can also remove the record.
+	Ended bool `json:"ended,omitempty"`
+}
+
+// item returns the newest item.
+func (r *sharedRecord) item() dht.Item {
+	v := &r.Versions[len(r.Versions)-1]
+	key, _ := id.ParseHex32(r.Key) // parseShared has checked it
+	i := dht.Item{Value: v.Value, Mutable: true, Key: key, Salt: r.Salt, Seq: v.Seq}
+	copy(i.Sig[:], v.Sig)
+	return i
 }
 
 // sharedVersion is a version in a record of the store.
@@ -127,6 +139,7 @@ func (r *sharedRecord) has(v *sharedVersion) bool {
 // with returns the record with one more version, the newest.
 func (r *sharedRecord) with(v sharedVersion) *sharedRecord {
 	next := *r
+	next.Ended = false
 	next.Versions = append(slices.Clone(r.Versions), v)
 	next.Versions = next.Versions[max(len(next.Versions)-maxShared, 0):]
 	return &next

@@ -142,6 +142,10 @@ func (p *Publication) publish(ctx context.Context, c *content) error {
 	p.seen.reported, p.seen.held = false, false
 	p.mu.Unlock()
 	p.keep(item, fresh && p.put(ctx, item, cas))
+	p.publisher.cancelEnd(p.target)
+	if p.shared.record != nil && p.shared.record.Ended && !c.isResumed { // it was published before, and had ended
+		p.publisher.wg.Go(func() { p.recordAlive() })
+	}
 	p.publisher.wg.Go(p.shareEarlier)
 	return p.folder.save(r)
 }
