@@ -7,7 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/bitset"
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
 )
 
 // partStorage is a Storage that has lost its first piece until it is back.
@@ -63,5 +66,44 @@ func TestLostPiecesOfFixedStorageAreLookedFor(t *testing.T) {
 		}
 		l.cancel()
 		l.wg.Wait()
+	})
+}
+
+// lookingStorage has lost its last piece, and takes long to find out what it has.
+type lookingStorage struct{ *memStorage }
+
+func (s lookingStorage) ReadAt(b []byte, off int64) error {
+	if off >= s.info.Length-s.info.PieceLength {
+		return errors.New("replaced")
+	}
+	return s.memStorage.ReadAt(b, off)
+}
+
+func (s lookingStorage) Recheck(ctx context.Context) (bitset.Set, error) {
+	return bitset.Set{}, await.Sleep(ctx, time.Hour)
+}
+
+// While it is looked for what storage that cannot be written to has lost, the rest is uploaded.
+func TestTheRestOfFixedStorageIsUploaded(t *testing.T) {
+	info, full := makeContent(t, 8<<20, 256<<10)
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
+		s := full.copy()
+		seed := startNode(t, n, 1, info, s, func(c *Config, _ *SharedConfig) {
+			c.Open = func(context.Context, *metainfo.Info, func(done, total int64)) (Content, error) {
+				return Content{Storage: lookingStorage{s}, Have: s.verified.Clone(), Fixed: true}, nil
+			}
+		})
+		defer seed.close()
+		if err := seed.ReadAt(make([]byte, 100), info.NumPieces()-1, 0); err == nil {
+			t.Error("a lost piece was read")
+		}
+		leech := startNode(t, n, 2, info, nil)
+		defer leech.close()
+		leech.addPeers(seed)
+		time.Sleep(time.Minute)
+		if have := leech.Snapshot().Have; have != info.Length-info.PieceLength {
+			t.Errorf("%d of %d bytes came", have, info.Length)
+		}
 	})
 }
