@@ -42,6 +42,8 @@ type Config struct {
 	// are asked with it for the role of the machine: the keys that they answer are not encrypted, and others than the
 	// machine have no business with them.
 	DialDirect func(ctx context.Context, network, hostPort string) (net.Conn, error)
+	// Lookup returns the addresses of a host, as netx.Outbound.LookupNetIP does. Nil means that only numeric hosts have any.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Proxy returns the HTTP proxy for a request; nil means that there is none. It is never used for the role of the
 	// machine.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -101,7 +103,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the object store at %s: %w", text, err)
 	}
-	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, counts: &counters{}}, nil
+	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, lookup: c.Lookup, isAnonymous: c.Anonymous, counts: &counters{}}, nil
 }
 
 // CheckEndpoint returns an error if text cannot be Config.Endpoint.
@@ -153,8 +155,8 @@ func (c Config) providers() []credentials.Provider {
 var ErrNoCredentials = errors.New("there are no credentials for the object store")
 
 // CheckCredentials returns ErrNoCredentials if requests would be anonymous although they are meant to be signed.
-func (s *Store) CheckCredentials(anonymous bool) error {
-	if anonymous {
+func (s *Store) CheckCredentials() error {
+	if s.isAnonymous {
 		return nil
 	}
 	v, err := s.core.GetCreds()
@@ -163,3 +165,6 @@ func (s *Store) CheckCredentials(anonymous bool) error {
 	}
 	return err
 }
+
+// IsAnonymous reports whether requests are not signed, as the configuration says.
+func (s *Store) IsAnonymous() bool { return s.isAnonymous }

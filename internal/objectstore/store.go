@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"strings"
@@ -26,6 +27,9 @@ type Store struct {
 	style     Style
 	counts    *counters
 	use       *Usage // of whoever For names, or nil
+
+	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)
+	isAnonymous bool
 }
 
 // An Object is what the store says about an object.
@@ -255,7 +259,7 @@ func (s *Store) Load(ctx context.Context, name string, limit int64) ([]byte, Obj
 	return b, o, nil
 }
 
-// Remove removes an object. It is no error if there is none.
+// Remove removes an object. It returns no error if there is no such object.
 func (s *Store) Remove(ctx context.Context, name string) error {
 	ctx, watch := watched(ctx)
 	defer watch.stop()

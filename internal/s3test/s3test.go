@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -38,6 +39,7 @@ type Fault struct {
 	IgnoreRange bool          // the whole object is sent
 	IgnoreMatch bool          // conditions are not looked at
 	Encrypted   bool          // the ETags of parts are not their MD5, as with encryption by the store
+	Clock       time.Duration // by which the clock of the store is ahead
 	Lost        bool          // the request is done after Delay, even if the client has given up, and its answer is lost
 }
 
@@ -123,6 +125,11 @@ func (s *Store) Open(prefix string) *objectstore.Store {
 	return s.OpenAt(objectstore.Scheme + Bucket + "/" + prefix)
 }
 
+// lookup answers with a public address, whatever the host.
+func (s *Store) lookup(context.Context, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("8.8.8.8")}, nil
+}
+
 // OpenAt returns a client for a location.
 func (s *Store) OpenAt(location string) *objectstore.Store {
 	s.t.Helper()
@@ -130,7 +137,7 @@ func (s *Store) OpenAt(location string) *objectstore.Store {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c, err := objectstore.Open(objectstore.Config{At: at, Endpoint: "http://store.test", Region: "us-east-1", Anonymous: true, Dial: s.Dial})
+	c, err := objectstore.Open(objectstore.Config{At: at, Endpoint: "http://store.test", Region: "us-east-1", Anonymous: true, Dial: s.Dial, Lookup: s.lookup})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -223,6 +230,9 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(f.Status)
 		_, _ = w.Write(f.Body)
 		return
+	}
+	if f.Clock != 0 {
+		w.Header().Set("Date", time.Now().Add(f.Clock).UTC().Format(http.TimeFormat))
 	}
 	if f.IgnoreRange {
 		r.Header.Del("Range")

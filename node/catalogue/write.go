@@ -24,15 +24,18 @@ func Check(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error
 		more = fmt.Sprintf(", and %d more", n-1)
 	}
 	return node.NewFault(node.FaultIncomplete, fmt.Errorf("%s is not complete in %s: %s is missing or has another size%s", t.Info.Name, s.Location(), first, more),
-		"put its objects there first; seedbed catalogue add --force adds it nevertheless")
+		"put its objects there first; seedbed catalogue add --force, or force of POST /v1/catalogue, adds it nevertheless")
 }
 
-// Put writes a torrent into the catalogue of a store. It is no error if it is there. Nodes share it after their next listing.
+// Put writes a torrent into the catalogue of a store, in place of the one that is there. If everybody can read its objects, the store
+// becomes one of its web seeds. Nodes share it after their next listing.
 func Put(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error {
 	if t.Info.LacksLayers() {
 		return node.NewFault(node.FaultUsage, fmt.Errorf("%s lacks the hashes of its pieces", t.Info.Name), "give a torrent file with piece layers")
 	}
-	b := t.Append(nil)
+	own := *t
+	_, _ = s3store.AddWebSeed(ctx, s, &own) // without an answer it is shared without
+	b := own.Append(nil)
 	if len(b) > maxFile {
 		return node.NewFault(node.FaultUsage, fmt.Errorf("the torrent file of %s has %d bytes, and one of a catalogue at most %d", t.Info.Name, len(b), maxFile), "make it with larger pieces")
 	}

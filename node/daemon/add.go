@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"seedbed/internal/await"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/swarm/s3store"
 )
 
 // AddRequest describes a torrent to add to the session. Exactly one of Link, Torrent and Inspection
@@ -53,6 +55,9 @@ func (d *Daemon) Add(ctx context.Context, r AddRequest) (t *node.Torrent, added 
 	if err := d.makeCategory(ctx, r.Category); err != nil {
 		return nil, false, err
 	}
+	if spec.Objects && spec.Torrent != nil {
+		d.addWebSeed(ctx, &spec)
+	}
 	t, err = await.Result(ctx, func() (*node.Torrent, error) { // adding writes the record, and the disk may hang
 		if err := d.place(&spec, r.Dir); err != nil {
 			return nil, err
@@ -74,6 +79,20 @@ func (d *Daemon) Add(ctx context.Context, r AddRequest) (t *node.Torrent, added 
 		return nil, false, err
 	}
 	return t, true, nil
+}
+
+// webSeedTime is how long adding a torrent may wait for the answer whether its objects are public.
+const webSeedTime = 2 * time.Second
+
+// addWebSeed adds the object store to the web seeds of a torrent if everybody can read its objects there. If the store is away, the torrent
+// is added without.
+func (d *Daemon) addWebSeed(ctx context.Context, spec *node.Spec) {
+	ctx, cancel := context.WithTimeout(ctx, webSeedTime)
+	defer cancel()
+	own := *spec.Torrent // an inspection may have it too
+	if url, err := s3store.AddWebSeed(ctx, d.node.Objects().Store, &own); err == nil && url != "" {
+		spec.Torrent, spec.Link = &own, &magnet.Link{WebSeeds: []string{url}}
+	}
 }
 
 // place sets the folders of a new torrent. dir is the one that the client names, or "".

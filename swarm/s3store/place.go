@@ -2,9 +2,7 @@ package s3store
 
 import (
 	"context"
-	"errors"
 	"iter"
-	"path"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -129,34 +127,4 @@ func (p place) stats(ctx context.Context, info *metainfo.Info, yield func(object
 			}
 		}
 	}
-}
-
-// ErrNoWebSeed is returned by WebSeed if no URL stands for the objects.
-var ErrNoWebSeed = errors.New("the bucket is in the host of the URLs, so that no folder in them has the name of the torrent")
-
-// WebSeed returns the URL of the HTTP mirror (BEP 19) that the store is for the torrent of a location, if everybody can read its
-// objects. It is "" if they cannot.
-func WebSeed(ctx context.Context, store *objectstore.Store, info *metainfo.Info) (string, error) {
-	p, _ := placeOf(store)
-	for i := range info.Files {
-		if f := &info.Files[i]; f.Length == 0 || !f.IsRegular() {
-			continue
-		}
-		object := p.objectOf(info, i)
-		if public, err := p.store.IsPublic(ctx, object); err != nil || !public {
-			return "", err
-		}
-		url := p.store.PublicURL(object)
-		if !info.IsMulti() {
-			return url, nil
-		}
-		if p.isBucket && !p.store.HasPathStyle() {
-			return "", ErrNoWebSeed
-		}
-		for range strings.Count(info.PathOf(i), "/") + 1 {
-			url = strings.TrimSuffix(url, "/"+path.Base(url))
-		}
-		return url + "/", nil
-	}
-	return "", nil
 }

@@ -51,7 +51,7 @@ func (f *Flags) ObjectStore(ctx context.Context, at objectstore.Location) (s *ob
 	if err != nil {
 		return nil, nil, exit.Misuse(err)
 	}
-	err = checkStore(ctx, s, c.Anonymous)
+	err = checkStore(ctx, s)
 	if objectstore.KindOf(err) == objectstore.Unavailable {
 		return s, fmt.Errorf("the object store %s does not answer: %w", at, err), nil
 	}
@@ -63,8 +63,8 @@ func (f *Flags) ObjectStore(ctx context.Context, at objectstore.Location) (s *ob
 }
 
 // checkStore asks for the first object of a store.
-func checkStore(ctx context.Context, s *objectstore.Store, anonymous bool) error {
-	if err := s.CheckCredentials(anonymous); err != nil {
+func checkStore(ctx context.Context, s *objectstore.Store) error {
+	if err := s.CheckCredentials(); err != nil {
 		return exit.Fail(exit.Open, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; --store-anonymous is for a public store", err)
 	}
 	var err error

@@ -58,7 +58,8 @@ func (v *Values) ObjectStore(at objectstore.Location) (objectstore.Config, error
 		},
 		DialDirect: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
 			return direct.DialHost(ctx, network, hostPort, nil)
-		}}
+		},
+		Lookup: out.LookupNetIP}
 	if out.IsZero() {
 		c.Proxy = http.ProxyFromEnvironment
 	}

@@ -84,7 +84,7 @@ func hashObjects(ctx context.Context, a *app.App, store *objectstore.Store, o no
 
 // webSeedOf returns the URL of the objects if everybody can read them there, or "".
 func webSeedOf(ctx context.Context, a *app.App, store *objectstore.Store, info *metainfo.Info) string {
-	url, err := s3store.WebSeed(ctx, store, info)
+	url, err := s3store.MadeWebSeed(ctx, store, info)
 	if err != nil {
 		a.Warn(fmt.Errorf("%s is not added as a web seed: %w", store.Location(), err))
 	}

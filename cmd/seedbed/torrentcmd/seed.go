@@ -23,6 +23,7 @@ import (
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/session"
+	"seedbed/internal/objectstore"
 	"seedbed/internal/userfile"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
@@ -30,6 +31,7 @@ import (
 	"seedbed/node/api"
 	"seedbed/node/api/client"
 	"seedbed/node/daemon/watch"
+	"seedbed/swarm/s3store"
 )
 
 // Seed returns the command seed.
@@ -155,8 +157,26 @@ func (g *Seeding) Run(ctx context.Context, s *session.Session, paths []string) e
 			return err
 		}
 		defer end()
+		addWebSeeds(ctx, s.Config.Objects.Store, s.Specs)
 	}
 	return s.Run(ctx)
+}
+
+// addWebSeeds adds the store to the web seeds of the torrents whose objects everybody can read, in the links that are printed too.
+func addWebSeeds(ctx context.Context, store *objectstore.Store, specs []node.Spec) {
+	for i := range specs {
+		s := &specs[i]
+		if !s.Objects || s.Torrent == nil {
+			continue
+		}
+		url, err := s3store.AddWebSeed(ctx, store, s.Torrent)
+		if objectstore.KindOf(err) == objectstore.Unavailable {
+			return // they are seeded without, as soon as the store is back
+		}
+		if url != "" {
+			s.Link = &magnet.Link{WebSeeds: []string{url}}
+		}
+	}
 }
 
 // HandOver makes a running daemon seed files, folders, and the data of .torrent files, and prints
