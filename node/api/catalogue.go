@@ -17,6 +17,7 @@ import (
 // CatalogueBody is a torrent for the catalogue of an object store.
 type CatalogueBody struct {
 	Torrent []byte `json:"torrent" doc:"The content of a .torrent file, in base64."`
+	Force   bool   `json:"force,omitempty" doc:"Add the torrent without looking whether its objects are in the store."`
 }
 
 func (a *api) addCatalogue() {
@@ -32,7 +33,7 @@ func (a *api) addCatalogue() {
 		if err != nil {
 			return nil, a.problem(node.NewFault(node.FaultUsage, err, ""))
 		}
-		return a.end(ctx, func(ctx context.Context) error { return a.AddToCatalogue(ctx, t) })
+		return a.end(ctx, func(ctx context.Context) error { return a.AddToCatalogue(ctx, t, in.Body.Force) })
 	})
 	huma.Register(a.huma, operation(http.MethodDelete, "/v1/catalogue/{infohash}", "remove-from-catalogue", "Remove a torrent from the catalogue; all nodes of the store stop sharing it, and its objects stay", token.Admin),
 		func(ctx context.Context, in *struct {

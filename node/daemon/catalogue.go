@@ -42,15 +42,17 @@ func (d *Daemon) Catalogue() (catalogue.Status, error) {
 }
 
 // AddToCatalogue writes a torrent into the catalogue of the object store, from which all nodes of the store share it.
-// It refuses one whose objects are not there.
-func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent) error {
+// It refuses one whose objects are not there, unless force is set.
+func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent, force bool) error {
 	c := d.catalogue.Load()
 	if c == nil {
 		return ErrNoCatalogue
 	}
 	store := d.node.Objects().Store
-	if err := catalogue.Check(ctx, store, t); err != nil {
-		return err
+	if !force {
+		if err := catalogue.Check(ctx, store, t); err != nil {
+			return err
+		}
 	}
 	if err := catalogue.Put(ctx, store, t); err != nil {
 		return err

@@ -21,7 +21,7 @@ func TestSeedAddsAPublicStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	specs := func() []node.Spec {
-		return []node.Spec{{Torrent: &metainfo.Torrent{Info: info}, Dir: "/data", Seed: true}, {Torrent: &metainfo.Torrent{Info: info}, Objects: true}}
+		return []node.Spec{{Torrent: &metainfo.Torrent{Info: info.Info}, Dir: "/data", Seed: true}, {Torrent: &metainfo.Torrent{Info: info.Info}, Objects: true}}
 	}
 	want := []string{"http://store.test/bucket/films/film"}
 	got := specs()
