@@ -167,9 +167,9 @@ func (f *Fleet) memberlist() *memberlist.Config {
 	c.TCPTimeout = 5 * time.Second
 	c.SuspicionMaxTimeoutMult = 3
 	c.PushPullInterval = 15 * time.Second
-	c.DeadNodeReclaimTime = 10 * time.Second // a node that was killed may return at another address
-	c.EnableCompression = false              // states are small
-	c.DNSConfigPath = "/dev/null"            // join.go resolves names
+	c.DeadNodeReclaimTime = 10 * time.Second                       // a node that was killed may return at another address
+	c.EnableCompression = false                                    // states are small
+	c.DNSConfigPath = "/dev/null"                                  // join.go resolves names
 	c.Logger = slog.NewLogLogger(f.log.Handler(), slog.LevelDebug) // details: what a user has to know is in Status
 	return c
 }
