@@ -2,6 +2,7 @@ package publish
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,13 +61,13 @@ func TestNodesKeepEachOthersPublicationsAlive(t *testing.T) {
 		if b.items.Kept() != 1 {
 			t.Errorf("%d items are republished of one that is published again", b.items.Kept())
 		}
-		owns := false
-		b.SetOwnership(&node.Ownership{Owns: func(id.ID) bool { return owns }, Others: func(id.ID) []netip.AddrPort { return nil }})
+		var owns atomic.Bool
+		b.SetOwnership(&node.Ownership{Owns: func(id.ID) bool { return owns.Load() }, Others: func(id.ID) []netip.AddrPort { return nil }})
 		time.Sleep(10 * time.Minute)
 		if b.items.Kept() != 0 {
 			t.Error("a node republishes the item of a target that it does not own")
 		}
-		owns = true
+		owns.Store(true)
 		store.SetDown(true)
 		if err := p.Remove(false); err != nil {
 			t.Fatal(err)
