@@ -14,9 +14,6 @@ const (
 	fetchedFactor = 2
 )
 
-// maxAhead is how many blocks are read ahead of a reader. Other readers of the torrent have the rest of its fetches.
-const maxAhead = fetchesOfOne / 2
-
 // Fetch reports whether ReadAt can read the range without the store, or will return why it cannot be read. Otherwise
 // the range is fetched, and ready is called once, on another goroutine: with nil when it is worth asking again, or with
 // the reason why the range cannot be fetched now: storage.ErrAway if the store does not work for a while. If wanted returns false when the fetch is about to begin, nothing is
@@ -55,10 +52,10 @@ func (s *Storage) fetch(off, n int64, w waiter) bool {
 			return false
 		}
 		s.want(unit).wait(w)
-		s.readAhead(s.blockOf(p), true)
+		s.readAhead(s.blockOf(p))
 		return false
 	}
-	s.readAhead(s.blockOf(int(off/s.info.PieceLength)), false)
+	s.readAhead(s.blockOf(int(off / s.info.PieceLength)))
 	return true
 }
 
@@ -99,32 +96,24 @@ func (s *Storage) hasBad(first, end int) bool {
 	return p >= 0 && p < end
 }
 
-// readAhead fetches the blocks after one that is wanted, if the one before was wanted recently. It is one block, and twice as many each
-// time that such a reader has to wait for a block: the store takes long to answer. mu is held.
-func (s *Storage) readAhead(block int, waits bool) {
-	next := reading{mark: block + 1, ahead: 1}
+// readAhead fetches the block after one that is wanted, if the one before was wanted recently. mu is held.
+func (s *Storage) readAhead(block int) {
+	mark := block + 1
 	follows := false
 	for _, r := range s.recent {
-		if r.mark == next.mark { // it was noticed before
+		if r == mark { // it was noticed before
 			return
 		}
-		if r.mark == block && block > 0 {
-			follows = true
-			next.ahead = max(next.ahead, r.ahead)
-		}
+		follows = follows || r == mark-1 && r > 0
 	}
-	if follows && waits {
-		next.ahead = min(2*next.ahead, maxAhead)
-	}
-	s.recent[s.next] = next
+	s.recent[s.next] = mark
 	s.next = (s.next + 1) % recentBlocks
-	if !follows || s.isSparse() {
+	after := block + 1
+	if !follows || after >= s.numBlocks() || s.fetches[after] != nil || s.running >= fetchesOfOne || s.isSparse() {
 		return
 	}
-	for after := block + 1; after <= block+next.ahead && after < s.numBlocks() && s.running < fetchesOfOne; after++ {
-		if in, _ := s.isCached(after); !in && s.fetches[after] == nil && !s.hasBad(s.pieces(after)) {
-			s.want(after)
-		}
+	if in, _ := s.isCached(after); !in && !s.hasBad(s.pieces(after)) {
+		s.want(after)
 	}
 }
 

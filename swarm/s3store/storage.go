@@ -62,7 +62,7 @@ type Storage struct {
 	damaged map[int]time.Duration // by unit: the pause before it is fetched again, because other programs damage the cache
 	running int                   // fetches that have or want a place
 	queue   []*fetch              // fetches that wait until the torrent has fewer
-	recent  [recentBlocks]reading // blocks that were wanted last
+	recent  [recentBlocks]int     // blocks that were wanted last, plus 1
 	served  int64                 // bytes that were read
 	next    int                   // index in recent
 }
@@ -85,12 +85,6 @@ func hashETag(etag string) uint64 {
 // isSame reports whether an object that is listed is the one that was seen before.
 func (v version) isSame(listed version) bool {
 	return !v.isLost && v.etag == listed.etag && (v.modified == 0 || v.modified == listed.modified)
-}
-
-// reading is a block that somebody reads.
-type reading struct {
-	mark  int // its number, plus 1
-	ahead int // how many blocks after it are fetched, if it is read after the one before
 }
 
 // recentBlocks is how many readers of one torrent may read one block after another, each at its own place.
