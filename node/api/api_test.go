@@ -446,7 +446,7 @@ func TestTheEventStreamKeepsTheEventsOfAJobBeforeItsEnd(t *testing.T) {
 	for i := range 50 {
 		text := fmt.Sprint("warning ", i)
 		r.d.Node().Emit(node.Event{Kind: node.Warning, Err: errors.New(text)})
-		j, err := r.d.Examine(nil)
+		j, err := r.d.Examine(nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,7 +91,8 @@ func scopeOfJob(j *daemon.Job) token.Scope {
 
 type doctorInput struct {
 	Body struct {
-		Link string `json:"link,omitempty" maxLength:"262144" doc:"A magnet link or an infohash: the checks then go on to the metadata of this torrent."`
+		Link       string `json:"link,omitempty" maxLength:"262144" doc:"A magnet link or an infohash: the checks then go on to the metadata of this torrent."`
+		WriteStore bool   `json:"write_store,omitempty" doc:"Of a daemon with an object store: also write and delete small objects below .seedbed/ in it. That needs the scope admin."`
 	} `required:"false"`
 }
 
@@ -128,7 +129,7 @@ func (a *api) addJobs() {
 			return &struct{ Body *view.Job }{a.job(j)}, nil
 		})
 	huma.Register(a.huma, startsJob(http.MethodPost, "/v1/doctor", "run-doctor", "Diagnose connection problems", token.Add),
-		func(_ context.Context, in *doctorInput) (*startedJob, error) {
+		func(ctx context.Context, in *doctorInput) (*startedJob, error) {
 			var link *magnet.Link
 			if in.Body.Link != "" {
 				var err error
@@ -139,6 +140,9 @@ func (a *api) addJobs() {
 					return nil, a.problem(err)
 				}
 			}
-			return a.started(a.Examine(link))
+			if in.Body.WriteStore && guard.ScopeOf(ctx) < token.Admin {
+				return nil, missingScope(token.Admin)
+			}
+			return a.started(a.Examine(link, in.Body.WriteStore))
 		})
 }

@@ -4,7 +4,7 @@
 // sockets and routes, multicast, saved nodes, bootstrap hosts, the external address, NAT, port mapping,
 // reachability, uTP, hole punching, node id and routing table. With a magnet link it continues
 // with lookup, dial, handshake and metadata. For these it runs a torrent of package swarm and
-// traces its connections. Each result is a Finding, which is reported as soon as it is known.
+// traces its connections. ExamineStore checks an object store. Each result is a Finding, which is reported as soon as it is known.
 // The package writes nothing to disk.
 package doctor
 
@@ -44,6 +44,7 @@ func (v Verdict) String() string { return [...]string{"fine", "notice", "bad"}[v
 type Step string
 
 const (
+	StepStore     Step = "object store"
 	StepInterface Step = "interface"
 	StepProxy     Step = "proxy"
 	StepSockets   Step = "sockets"

@@ -15,6 +15,8 @@ import (
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
+	"seedbed/internal/objectstore"
 	"seedbed/magnet"
 	"seedbed/node/api/client"
 	"seedbed/node/doctor"
@@ -28,6 +30,7 @@ const doctorTimeout = 2 * time.Minute
 func Doctor(a *app.App) *cobra.Command {
 	var c app.Flags
 	var target *remotecmd.Target
+	var writeStore bool
 	cmd := &cobra.Command{
 		Use:   "doctor [MAGNET|INFOHASH]",
 		Short: "Diagnose connection problems",
@@ -39,9 +42,14 @@ link it goes on with lookup, dials, handshakes and metadata. Each step reports t
 A running daemon with the same state directory, or the one of --daemon or --socket, does
 the checks instead: on its machine, of its own port and with its bootstrap hosts. It also
 knows from its peers whether others can connect to it. What is asked of DHT nodes comes from
-other sockets, on a free port. With --listen or --bootstrap, the command does the checks itself.
+other sockets, on a free port. With --listen, --bootstrap or --store, the command does the checks itself.
 
-Changes nothing, except that it maps its own port in the router while it runs. Exits with 0 if nothing failed, with 6 if the network failed, and
+With --store, the object store is checked first: whether it answers, its clock, whether the
+credentials may list and read, and whether its objects are public. A daemon with an object store
+checks its own. With --store-write, small objects are written and deleted below .seedbed/ there, and
+conditional writes are tried, which several publishers with one key need.
+
+Changes nothing else, except that it maps its own port in the router while it runs. Exits with 0 if nothing failed, with 6 if the network failed, and
 with 3 if no peer of the torrent could be reached.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,22 +72,25 @@ with 3 if no peer of the torrent could be reached.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
 			defer cancel()
 			var daemon *client.Client
-			if target.IsNamed() || !handover.Visits(cmd) {
+			if target.IsNamed() || !handover.Visits(cmd) && settings.SourceOf(cmd.Flags().Lookup("store")) != settings.FromFlag {
 				if daemon, err = target.Running(ctx); err != nil {
 					return err
 				}
 			}
 			d := &diagnosis{App: a}
 			if daemon != nil {
-				if err := target.Misfit(cmd, "timeout"); err != nil {
+				if err := target.Misfit(cmd, "timeout", "store-write"); err != nil {
 					return err
 				}
 				d.Say("the running daemon does the checks")
-				err = handover.Examine(ctx, target, daemon, text, d.report)
+				err = handover.Examine(ctx, target, daemon, text, writeStore, d.report)
 			} else {
-				err = doctor.Examine(ctx, cfg, link, func(f doctor.Finding) {
+				report := func(f doctor.Finding) {
 					d.report(view.FindingOf(string(f.Step), f.What, f.Verdict.String(), f.Text, f.Advice, f.Took, f.Data))
-				})
+				}
+				if err = d.examineStore(ctx, &c, writeStore, report); err == nil {
+					err = doctor.Examine(ctx, cfg, link, report)
+				}
 			}
 			switch {
 			case err == nil:
@@ -94,9 +105,31 @@ with 3 if no peer of the torrent could be reached.`,
 	}
 	fs := cmd.Flags()
 	c.AddVisit(fs, doctorTimeout)
-	c.Add(fs, "port-map", "port-map-gateway", "utp")
+	c.Add(fs, "port-map", "port-map-gateway", "utp", "store")
+	c.AddStoreAccess(fs)
+	fs.BoolVar(&writeStore, "store-write", false, "also write and delete small objects below .seedbed/ in the object store")
 	target = remotecmd.AddTarget(fs, c.Values)
 	return cmd
+}
+
+// examineStore checks the object store of --store, if it is given.
+func (d *diagnosis) examineStore(ctx context.Context, f *app.Flags, write bool, report func(doctor.Finding)) error {
+	if !f.HasStore() {
+		if write {
+			return exit.Misuse(errors.New("--store-write needs an object store: give it with --store s3://BUCKET/PREFIX"))
+		}
+		return nil
+	}
+	c, err := f.Values.ObjectStore(f.Store.Location)
+	if err != nil {
+		return exit.Misuse(err)
+	}
+	s, err := objectstore.Open(c)
+	if err != nil {
+		return exit.Misuse(err)
+	}
+	defer s.Close()
+	return doctor.ExamineStore(ctx, s, write, report)
 }
 
 // diagnosis prints findings when they arrive.

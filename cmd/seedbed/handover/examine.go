@@ -11,9 +11,9 @@ import (
 )
 
 // Examine has a daemon find out why its connections do not work, and calls report with each
-// finding as soon as it is known. link may be empty. The checks of the daemon end by themselves,
+// finding as soon as it is known. link and writeStore are as in client.Doctor. The checks of the daemon end by themselves,
 // even if ctx ends first.
-func Examine(ctx context.Context, to *remotecmd.Target, c *client.Client, link string, report func(*view.Finding)) error {
+func Examine(ctx context.Context, to *remotecmd.Target, c *client.Client, link string, writeStore bool, report func(*view.Finding)) error {
 	since, err := c.Cursor(ctx)
 	if err != nil {
 		return to.Fail(err)
@@ -23,7 +23,7 @@ func Examine(ctx context.Context, to *remotecmd.Target, c *client.Client, link s
 		return to.Fail(err)
 	}
 	defer events.Close()
-	j, err := c.Doctor(ctx, link)
+	j, err := c.Doctor(ctx, link, writeStore)
 	if err != nil {
 		return to.Fail(err)
 	}

@@ -25,10 +25,11 @@ func (c *Client) Page(ctx context.Context, add api.ToAdd) (string, error) {
 	return l.URL, err
 }
 
-// Doctor starts a job that finds out why connections do not work. link may be empty.
-func (c *Client) Doctor(ctx context.Context, link string) (*view.Job, error) {
+// Doctor starts a job that finds out why connections do not work. link may be empty. With writeStore, small objects are written to
+// the object store of the daemon.
+func (c *Client) Doctor(ctx context.Context, link string, writeStore bool) (*view.Job, error) {
 	j := new(view.Job)
-	return j, c.do(ctx, http.MethodPost, "/v1/doctor", map[string]string{"link": link}, j)
+	return j, c.do(ctx, http.MethodPost, "/v1/doctor", map[string]any{"link": link, "write_store": writeStore}, j)
 }
 
 // DHT returns the state of the daemon's node in the DHT, with its routing tables.

@@ -12,6 +12,7 @@ import { toastError } from "../ui/toast.js";
 // What is checked in each step, in the order of the checks. Some steps are only for nodes that
 // are set up so, and some only for a torrent.
 const steps = [
+  { id: "object store", title: "Object store", ifAny: true },
   { id: "interface", title: "Network interface", ifAny: true },
   { id: "proxy", title: "Proxy", ifAny: true },
   { id: "sockets", title: "Sockets and routes" },
