@@ -82,7 +82,10 @@ func (s *Store) checkHost(ctx context.Context) error {
 	host := u.Hostname()
 	var all []netip.Addr
 	if ip, err := netip.ParseAddr(host); err == nil {
-		all = append(all, ip.Unmap())
+		if !addrs.IsPublic(ip.Unmap()) {
+			return fmt.Errorf("%w: %s", ErrPrivateHost, host)
+		}
+		return nil
 	} else if s.lookup == nil {
 		return fmt.Errorf("the addresses of %s are not known", host)
 	} else if all, err = s.lookup(ctx, host); err != nil {

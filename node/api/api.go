@@ -155,7 +155,7 @@ func (a *api) checkScope(ctx huma.Context, next func(huma.Context)) {
 
 // missingScope is the answer to a request whose token lacks the scope that it needs.
 func missingScope(need token.Scope) *Problem {
-	return &Problem{Status: http.StatusForbidden, Detail: "this token may not do that: the scope " + need.String() + " is needed"}
+	return &Problem{Status: http.StatusForbidden, Title: http.StatusText(http.StatusForbidden), Detail: "this token may not do that: the scope " + need.String() + " is needed"}
 }
 
 // bodyWithin is how long the body of a request may take. The library would allow 5 s, in which a

@@ -121,9 +121,7 @@ func (a *api) addJobs() {
 				return nil, a.problem(err)
 			}
 			if need := scopeOfJob(j); guard.ScopeOf(ctx) < need {
-				p := missingScope(need)
-				p.Title = http.StatusText(p.Status)
-				return nil, p
+				return nil, missingScope(need)
 			}
 			j.Cancel()
 			return &struct{ Body *view.Job }{a.job(j)}, nil

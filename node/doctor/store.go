@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"seedbed/internal/objectstore"
@@ -103,7 +104,7 @@ func (e *storeExamination) listing(ctx context.Context) (found objectstore.Objec
 	n := 0
 	for o, err := range e.s.List(ctx, "") {
 		if err != nil {
-			e.bad(ctx, "listing", "cannot list "+e.s.Location().String(), err, advice)
+			e.bad(ctx, "listing", "not possible", err, advice)
 			return found, false
 		}
 		if n++; o.Size > 1 || n == maxTried {
@@ -128,7 +129,7 @@ func (e *storeExamination) reading(ctx context.Context, o objectstore.Object) {
 	began := time.Now()
 	body, _, err := e.s.Read(ctx, o, 1, 1)
 	if err == nil {
-		_, err = body.Read(make([]byte, 1))
+		_, err = io.ReadFull(body, make([]byte, 1))
 		_ = body.Close()
 	}
 	if err != nil {
