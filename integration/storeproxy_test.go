@@ -22,7 +22,7 @@ type storeProxy struct {
 	url   string
 	gets  atomic.Int64 // requests for objects, or parts of them
 	lists atomic.Int64 // the other requests
-	read  atomic.Int64 // bytes of objects
+	read  atomic.Int64 // bytes of objects, without refusals
 	fault atomic.Pointer[func(*http.Request) storeFault]
 	rate  atomic.Int64 // bytes of objects a second, if it is not 0
 	mu    sync.Mutex
@@ -131,6 +131,9 @@ func (p *storeProxy) count(r *http.Response) error {
 		return nil
 	}
 	p.gets.Add(1)
+	if r.StatusCode >= 300 { // as to a request without credentials, which finds out whether everybody can read the object
+		return nil
+	}
 	f, _ := r.Request.Context().Value(faultKey{}).(storeFault)
 	r.Body = &countedBody{ReadCloser: r.Body, p: p, fault: f}
 	return nil

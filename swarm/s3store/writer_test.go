@@ -27,11 +27,14 @@ import (
 // A writerLab is a torrent that is downloaded into a store.
 type writerLab struct {
 	*lab
-	whole    []byte // of the torrent, with padding
-	objects  map[string][]byte
-	stage    string
+	whole   []byte // of the torrent, with padding
+	objects map[string][]byte
+	stage   string
+	stop    context.CancelFunc
+
+	mu       sync.Mutex // held by writers of
 	warnings []string
-	stop     context.CancelFunc
+
 	*Writer
 }
 
@@ -76,10 +79,16 @@ func (w *writerLab) open() {
 	var ctx context.Context
 	ctx, w.stop = context.WithCancel(w.t.Context())
 	w.Writer, err = OpenWriter(ctx, WriterOptions{Options: Options{Info: w.info, Hash: id.ID{1}, Objects: w.server.OpenAt(w.at), Shared: NewShared(w.cache)},
-		Local: local, Dir: w.stage, Warn: func(err error) { w.warnings = append(w.warnings, err.Error()) }})
+		Local: local, Dir: w.stage, Warn: w.warn})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func (w *writerLab) warn(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.warnings = append(w.warnings, err.Error())
 }
 
 func (w *writerLab) close() {
