@@ -23,6 +23,9 @@ func (t *Torrent) SetFolder(ctx context.Context, dir string) error {
 	}
 	return await.Do(ctx, func() error { // the disk may hang
 		spec, info := t.load()
+		if err := spec.refuseObjects("be used in a folder"); err != nil {
+			return err
+		}
 		o := t.storageOptions(&spec, info)
 		if info != nil && (spec.Seed || t.hasDownloaded(info)) && storage.HasNoneIn(o, to) {
 			return &Fault{Kind: FaultUsage, Err: fmt.Errorf("%s has none of the files of %s", to, t.Name()), hint: "move them there first, or move the torrent with its files"}

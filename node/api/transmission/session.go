@@ -296,15 +296,20 @@ func (r *request) sessionClose() error {
 	return nil
 }
 
-// freeSpace measures the space in an allowed folder.
+// freeSpace measures the space in an allowed folder. Clients also ask for the download folder of a torrent, which may be the object
+// store of the node: nobody knows the space there, and that is no error.
 func (r *request) freeSpace() error {
 	dir, _ := r.text("path")
-	if dir == "" || dir[0] != '/' {
+	store := r.Node().StoreLocation()
+	isStore := store != "" && strings.TrimSuffix(dir, "/") == store
+	if !isStore && (dir == "" || dir[0] != '/') {
 		return failf(pathNotAbsolute, "directory path is not absolute")
 	}
-	s, err := r.FreeSpace(r.patience, dir)
-	if err != nil {
-		s = daemon.Space{Free: -1, Total: -1}
+	s, err := daemon.Space{Free: -1, Total: -1}, error(nil)
+	if !isStore {
+		if s, err = r.FreeSpace(r.patience, dir); err != nil {
+			s = daemon.Space{Free: -1, Total: -1}
+		}
 	}
 	r.w.key("path")
 	r.w.text(dir)
