@@ -1,6 +1,9 @@
 package node
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 // Details is what the user has chosen for a torrent, and when it was added.
 type Details struct {
@@ -19,6 +22,18 @@ type Details struct {
 	MaxPeers         int
 	Finished         bool // a seeding goal has paused it
 	Reported         bool // SetReported was called
+	InStore          bool // Spec.Objects
+}
+
+// PathOf returns where something in Dir is, by its path there with slashes, such as Torrent.Root.
+func (d *Details) PathOf(name string) string {
+	switch {
+	case !d.InStore:
+		return filepath.Join(d.Dir, filepath.FromSlash(name))
+	case name == "" || name == ".":
+		return d.Dir
+	}
+	return d.Dir + "/" + name // filepath.Join would make s3:/ of s3://
 }
 
 // Details returns the details of the torrent at this moment.
@@ -27,8 +42,8 @@ func (t *Torrent) Details() Details {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := Details{Dir: c.spec.Dir, MoveTo: c.moveTo, FinalDir: c.spec.FinalDir, Labels: c.spec.Labels, Category: c.spec.Category, UpRate: c.upRate, DownRate: c.downRate, Goals: c.spec.Goals,
-		Priorities: c.spec.Priorities, Order: c.spec.Order, MaxPeers: c.spec.MaxPeers}
-	if c.spec.Objects {
+		Priorities: c.spec.Priorities, Order: c.spec.Order, MaxPeers: c.spec.MaxPeers, InStore: c.spec.Objects}
+	if d.InStore {
 		d.Dir = c.spec.store
 	}
 	if c.edited != 0 {

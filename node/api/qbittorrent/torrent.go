@@ -3,7 +3,6 @@ package qbittorrent
 import (
 	"cmp"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func (h *handler) torrentOf(t *node.Torrent, set *daemon.Settings, now time.Time
 	}
 	x.savePath = cmp.Or(x.FinalDir, x.Dir)
 	if x.Metadata {
-		x.content = filepath.Join(x.Dir, filepath.FromSlash(t.Root()))
+		x.content = x.PathOf(t.Root())
 	}
 	x.tags = strings.Join(slices.Sorted(slices.Values(x.Labels)), ", ")
 	x.effective = node.Goals{Ratio: cmp.Or(x.Goals.Ratio, set.SeedRatio, -1), Idle: cmp.Or(x.Goals.Idle, set.SeedIdle, -1), Time: cmp.Or(x.Goals.Time, set.SeedTime, -1)}
