@@ -5,31 +5,25 @@ import (
 	"strings"
 	"testing"
 
+	"seedbed/internal/nodetest"
 	"seedbed/internal/s3test"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 // newStoreRig is newRig with an object store, which has a film below films/.
 func newStoreRig(t testing.TB) (*rig, *s3test.Store, *metainfo.Torrent) {
 	t.Helper()
-	store, handles := s3test.New(t), storage.NewHandles(8)
-	t.Cleanup(handles.Close)
-	cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, handles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cache.Close() })
+	store := s3test.New(t)
 	data := strings.Repeat("film", 100_000)
 	store.Put("films/film", []byte(data))
 	info, err := s3store.Make(t.Context(), store.Open("films/film"), s3store.MakeOptions{Format: metainfo.V1, PieceLength: 32 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRigWith(t, node.Config{NoDHT: true, Objects: &node.Objects{Store: store.Open("films"), Shared: s3store.NewShared(cache)}})
+	r := newRigWith(t, node.Config{NoDHT: true, Objects: nodetest.Objects(t, store.Open("films"), t.TempDir())})
 	return r, store, &metainfo.Torrent{Info: info.Info}
 }
 

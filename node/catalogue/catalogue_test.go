@@ -25,8 +25,6 @@ import (
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/lifecycle"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,16 +67,7 @@ type rig struct {
 func withStore(t testing.TB, s *s3test.Store) func(*node.Config) { return withStoreAt(t, s, "p") }
 
 func withStoreAt(t testing.TB, s *s3test.Store, prefix string) func(*node.Config) {
-	return func(c *node.Config) {
-		handles := storage.NewHandles(0)
-		t.Cleanup(handles.Close)
-		cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, handles)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cache.Close() })
-		c.Objects = &node.Objects{Store: s.Open(prefix), Shared: s3store.NewShared(cache)}
-	}
+	return nodetest.Store(t, s.Open(prefix))
 }
 
 func start(t testing.TB, n *simnet.Net, num int, s *s3test.Store, opts ...func(*node.Config)) *rig {

@@ -15,8 +15,6 @@ import (
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/publish"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 // A publication of objects reaches followers as one of files does. When an object is replaced, the next version is published without
@@ -34,13 +32,7 @@ func TestObjectsArePublished(t *testing.T) {
 		for name, data := range filetest.Tree(t, dir) {
 			store.Put("data/site/"+name, data)
 		}
-		cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, storage.NewHandles(8))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a := start(t, n, 1, nodetest.Boot(100), func(c *node.Config) {
-			c.Objects = &node.Objects{Store: store.Open("data"), Shared: s3store.NewShared(cache)}
-		})
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.Store(t, store.Open("data")))
 		p := a.publishAs(publish.Config{Key: testKey(0), KeyName: "k", Path: "s3://bucket/data/site/", Options: &node.ShareOptions{Format: metainfo.Hybrid}})
 		if path := p.Describe().Path; path != "s3://bucket/data/site" {
 			t.Error("on record:", path)
@@ -77,9 +69,6 @@ func TestObjectsArePublished(t *testing.T) {
 		}
 		a.Node.Close()
 		if err := <-watched; err != nil {
-			t.Error(err)
-		}
-		if err := cache.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -17,25 +17,7 @@ import (
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
-
-// withCache gives a node the objects below a prefix of a store, and a cache. Call close after the node is closed.
-func withCache(t testing.TB, s *s3test.Store, prefix string) (option func(*node.Config), close func()) {
-	t.Helper()
-	cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, storage.NewHandles(8))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(c *node.Config) {
-			c.Objects = &node.Objects{Store: s.Open(prefix), Shared: s3store.NewShared(cache)}
-		}, func() {
-			if err := cache.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-}
 
 // Only the place of the node's store and what is directly below it can be published, and not privately.
 func TestPlacesThatCannotBePublished(t *testing.T) {
@@ -77,17 +59,14 @@ func TestAPublicationOfObjectsIsResumed(t *testing.T) {
 		nodetest.Ring(t, n, 8)
 		store.Put("p/site/a", filetest.RandomBytes("a", 100_000))
 		state := t.TempDir()
-		option, closeCache := withCache(t, store, "p")
-		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state), option)
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state), nodetest.Store(t, store.Open("p")))
 		if _, err := a.Publish(t.Context(), Config{Key: testKey(0), KeyName: "k", Path: "s3://bucket/p/site", Options: &node.ShareOptions{Format: metainfo.V2}}); err != nil {
 			t.Fatal(err)
 		}
 		a.Node.Close()
-		closeCache()
 		before := len(store.Requests())
 		store.SetDown(true)
-		option, closeCache = withCache(t, store, "p")
-		a = start(t, n, 2, nodetest.Boot(100), nodetest.State(state), option)
+		a = start(t, n, 2, nodetest.Boot(100), nodetest.State(state), nodetest.Store(t, store.Open("p")))
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -110,7 +89,6 @@ func TestAPublicationOfObjectsIsResumed(t *testing.T) {
 			}
 		}
 		a.Node.Close()
-		closeCache()
 	})
 }
 

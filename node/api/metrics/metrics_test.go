@@ -11,11 +11,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"seedbed/internal/nodetest"
 	"seedbed/internal/s3test"
 	"seedbed/node"
 	"seedbed/node/daemon"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 // openDaemon returns a daemon with a DHT on the loopback interface.
@@ -24,12 +23,7 @@ func openDaemon(t *testing.T) *daemon.Daemon {
 	dir := t.TempDir()
 	given := daemon.DefaultSettings()
 	given.Dir = filepath.Join(dir, "data")
-	cache, err := s3store.OpenCache(filepath.Join(dir, "cache"), s3store.MinCache, storage.NewHandles(8))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cache.Close() })
-	objects := &node.Objects{Store: s3test.New(t).Open("data"), Shared: s3store.NewShared(cache)}
+	objects := nodetest.Objects(t, s3test.New(t).Open("data"), filepath.Join(dir, "cache"))
 	d, err := daemon.Open(t.Context(), daemon.Config{Node: node.Config{State: filepath.Join(dir, "state"), Listen: "127.0.0.1:0", Bootstrap: []string{}, Objects: objects}, Settings: given})
 	if err != nil {
 		t.Fatal(err)

@@ -6,27 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/nodetest"
 	"seedbed/internal/s3test"
-	"seedbed/node"
 	"seedbed/node/daemon"
 	"seedbed/node/lifecycle"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 // The paths of a torrent in an object store are there. It is not moved, its files keep their names, and it is removed without its
 // objects.
 func TestATorrentInAnObjectStore(t *testing.T) {
-	store, handles := s3test.New(t), storage.NewHandles(8)
-	t.Cleanup(handles.Close)
-	cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, handles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cache.Close() })
-	r := newRig(t, func(c *node.Config) {
-		c.Objects = &node.Objects{Store: store.Open("films"), Shared: s3store.NewShared(cache)}
-	})
+	store := s3test.New(t)
+	r := newRig(t, nodetest.Store(t, store.Open("films")))
 	r.login()
 	files := map[string]string{"a.mkv": strings.Repeat("film", 20_000), "sub/b.srt": "subtitles"}
 	for name, data := range files {

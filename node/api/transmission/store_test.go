@@ -10,29 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/nodetest"
 	"seedbed/internal/s3test"
 	"seedbed/node"
 	"seedbed/node/daemon"
 	"seedbed/node/daemon/token"
 	"seedbed/node/lifecycle"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 // A torrent in an object store has its download folder there. It is neither moved nor used in a folder, its files keep their names,
 // and it is removed without its objects. Nobody knows the space of the store.
 func TestATorrentInAnObjectStore(t *testing.T) {
-	store, handles := s3test.New(t), storage.NewHandles(8)
-	t.Cleanup(handles.Close)
+	store := s3test.New(t)
 	cacheDir := t.TempDir()
-	cache, err := s3store.OpenCache(cacheDir, s3store.MinCache, handles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cache.Close() })
-	r := newRig(t, func(c *node.Config) {
-		c.Objects = &node.Objects{Store: store.Open("films"), Shared: s3store.NewShared(cache)}
-	})
+	r := newRig(t, func(c *node.Config) { c.Objects = nodetest.Objects(t, store.Open("films"), cacheDir) })
 	film := []byte(strings.Repeat("film", 20_000))
 	store.Put("films/show/a.mkv", film)
 	store.Put("films/show/b.srt", []byte("subtitles"))
