@@ -80,26 +80,37 @@ func (s *Store) checkHost(ctx context.Context) error {
 		return err
 	}
 	host := u.Hostname()
-	var all []netip.Addr
-	if ip, err := netip.ParseAddr(host); err == nil {
-		if !addrs.IsPublic(ip.Unmap()) {
-			return fmt.Errorf("%w: %s", ErrPrivateHost, host)
-		}
-		return nil
-	} else if s.lookup == nil {
-		return fmt.Errorf("the addresses of %s are not known", host)
-	} else if all, err = s.lookup(ctx, host); err != nil {
-		return fmt.Errorf("the addresses of %s are not known: %w", host, err)
-	}
-	if len(all) == 0 {
-		return fmt.Errorf("%s has no address", host)
+	all, err := s.addresses(ctx, host)
+	if err != nil {
+		return err
 	}
 	for _, ip := range all {
-		if !addrs.IsPublic(ip.Unmap()) {
-			return fmt.Errorf("%w: %s is at %s", ErrPrivateHost, host, ip)
+		if where := ip.String(); !addrs.IsPublic(ip.Unmap()) {
+			if where != host {
+				where = host + " is at " + where
+			}
+			return fmt.Errorf("%w: %s", ErrPrivateHost, where)
 		}
 	}
 	return nil
+}
+
+// addresses returns the addresses of a host, of which there is at least one.
+func (s *Store) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip}, nil
+	}
+	if s.lookup == nil {
+		return nil, fmt.Errorf("the addresses of %s are not known", host)
+	}
+	all, err := s.lookup(ctx, host)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the addresses of %s are not known: %w", host, err)
+	case len(all) == 0:
+		return nil, fmt.Errorf("%s has no address", host)
+	}
+	return all, nil
 }
 
 // Clock returns by how much the clock of the store is ahead of that of this machine, to about a second. ok is false if the store
