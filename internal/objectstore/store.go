@@ -26,7 +26,7 @@ type Store struct {
 	endpoint  *url.URL
 	style     Style
 	counts    *counters
-	use       *Usage // of whoever For names, or nil
+	use       *Usage // of For; may be nil
 
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)
 	isAnonymous bool

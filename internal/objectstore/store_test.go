@@ -66,7 +66,7 @@ func TestPartsOfObjects(t *testing.T) {
 	}
 }
 
-// Requests of all kinds are counted for whoever they are made, also at another place.
+// All kinds of requests of a user are counted, also at another place.
 func TestWhatAUserHasAsked(t *testing.T) {
 	server := s3test.New(t)
 	server.Put("data/a", []byte("0123456789"))

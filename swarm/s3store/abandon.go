@@ -54,8 +54,8 @@ func (w *Writer) abortOwn(at place, name string, file int) error {
 }
 
 // abortStrays aborts all uploads of a file whose object is there, because the store may have one whose id we never learned. Nobody
-// needs any of them: another node that is uploading the same file begins anew, and then finds the object. That it cannot abort
-// them is no reason to fail.
+// needs any of them: another node that is uploading the same file starts again, and then finds the object. If they cannot be
+// aborted, there is only a warning.
 func (w *Writer) abortStrays(file int) error {
 	at, err := w.remote.where(w.ctx)
 	if err != nil {

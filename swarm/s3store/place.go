@@ -98,7 +98,7 @@ func (p place) existing(ctx context.Context, info *metainfo.Info) iter.Seq2[obje
 
 // stats asks for the object of each file, and yields those that exist. It ends after the first error.
 func (p place) stats(ctx context.Context, info *metainfo.Info, yield func(objectstore.Object, error) bool) {
-	var found [statBatch]objectstore.Object // without a name if there is no such object
+	var found [statBatch]objectstore.Object // one without a name was not found
 	for first := 0; first < len(info.Files); first += statBatch {
 		batch := found[:min(statBatch, len(info.Files)-first)]
 		group, ctx := errgroup.WithContext(ctx)

@@ -46,7 +46,7 @@ func (s *Storage) probe(ctx context.Context, at place, known map[string]objectst
 	}
 }
 
-// probeOf returns the first piece of a file that has no bytes of other files, or its first one. Padding is no other file.
+// probeOf returns the first piece of a file that has no bytes of other files, or its first one. Padding does not count as another file.
 func (s *Storage) probeOf(file int) (piece int, isAlone bool) {
 	first, end := s.info.PiecesOf(file)
 	for p := first; p < end; p++ {

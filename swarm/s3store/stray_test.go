@@ -124,7 +124,7 @@ func TestStrayUploadsAreAbortedAfterARestart(t *testing.T) {
 	})
 }
 
-// A store that does not allow to list uploads is no reason to fail, but the user learns of it.
+// If the store does not let us list uploads, the download succeeds with a warning.
 func TestStrayUploadsThatCannotBeAborted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWriterLab(t, metainfo.V1, 5, 20<<20)

@@ -297,7 +297,7 @@ func (r *request) sessionClose() error {
 }
 
 // freeSpace measures the space in an allowed folder. Clients also ask for the download folder of a torrent, which may be the object
-// store of the node: nobody knows the space there, and that is no error.
+// store of the node: its space is not known, which is -1.
 func (r *request) freeSpace() error {
 	dir, _ := r.text("path")
 	store := r.Node().StoreLocation()
