@@ -207,15 +207,22 @@ func (c *Cache) shrink(max int64, not *blockKey) {
 	}
 }
 
-// makeRoom removes blocks because the disk is full, and keeps the cache as small as it is then for a while, but large enough for
-// some blocks. n is twice the size of a block. It returns false if there was nothing to remove.
-func (c *Cache) makeRoom(n int64) bool {
+// makeRoom removes blocks because the disk is full, n times the size of a block, and keeps the cache as small as it is then for a while,
+// but large enough for some blocks. It returns false if there was nothing to remove.
+func (c *Cache) makeRoom(size, n int64) bool {
 	c.mu.Lock()
 	defer c.unlock()
 	had := c.blocks.len()
-	c.shrink(c.size-n, nil)
-	c.limit, c.limitUntil = max(c.size, n/2*blocksInCache), time.Now().Add(limitTime)
+	c.shrink(c.size-n*size, nil)
+	c.limit, c.limitUntil = max(c.size, blocksInCache*size), time.Now().Add(limitTime)
 	return c.blocks.len() < had
+}
+
+// isLimited reports whether the disk was full a while ago, so that the cache is kept small.
+func (c *Cache) isLimited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.limitUntil)
 }
 
 // failed records that the folder cannot be written to. Until some time later check returns the error, so that nothing is fetched

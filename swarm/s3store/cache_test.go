@@ -49,7 +49,7 @@ func TestTheCacheGrowsAgain(t *testing.T) {
 		l.open()
 		defer l.close()
 		l.check("first")
-		for l.cache.makeRoom(2 * BlockSize) {
+		for l.cache.makeRoom(BlockSize, 2) {
 		}
 		l.check("while the disk is full")
 		if _, size := l.cache.Size(); size > blocksInCache*BlockSize {

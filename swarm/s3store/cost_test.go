@@ -49,6 +49,21 @@ func TestRequestsOfPeersThatWantEverything(t *testing.T) {
 	})
 }
 
+// Who reads one block after another from a store that takes a second to answer does not wait a second for each.
+func TestReadingAheadOfASlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 80<<20)
+		l.open()
+		defer l.close()
+		l.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Delay: time.Second} })
+		before, began := l.gets(), time.Now()
+		l.check("in order")
+		if n, took := l.gets()-before, time.Since(began); n != 10 || took > 5*time.Second {
+			t.Errorf("%d requests for 10 blocks, %v", n, took)
+		}
+	})
+}
+
 // Peers that want 16 KiB of a piece, when the cache is too small to keep the rest of its block, cost a piece each, not a block.
 func TestCostOfSparseReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

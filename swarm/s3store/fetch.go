@@ -34,6 +34,8 @@ type fetch struct {
 	missing  []int // files whose objects the store denied to have, in this attempt
 	inCache  bool  // it is read from there
 	away     bool  // the store does not work: nobody waits
+	isAhead  bool  // nobody has wanted a part of it yet
+	givenUp  bool  // it ends, and those who want a part of it ask again
 	waiting  []waiter
 	readers  sync.WaitGroup // reads of file
 }
@@ -56,7 +58,7 @@ func (s *Storage) want(unit int) *fetch {
 	if f != nil {
 		return f
 	}
-	f = &fetch{s: s, unit: unit, delay: s.damaged[unit], done: make(chan struct{})}
+	f = &fetch{s: s, unit: unit, delay: s.damaged[unit], isAhead: true, done: make(chan struct{})}
 	f.ctx, f.stop = context.WithCancel(s.ctx)
 	s.fetches[unit] = f
 	if s.running == fetchesOfOne {
@@ -84,6 +86,7 @@ func (f *fetch) isWanted() bool {
 
 // wait tells w when its part can be read, when the fetch has ended, or when the store is away. s.mu is held.
 func (f *fetch) wait(w waiter) {
+	f.isAhead = false
 	if f.away {
 		go w.ready(storage.ErrAway)
 		return
@@ -212,7 +215,10 @@ func (f *fetch) fill() (number uint32, err error) {
 			if err := await.Sleep(f.ctx, doubtTime); err != nil {
 				return number, err
 			}
-		case errors.As(err, &local) && local.Kind == storage.Full && c.makeRoom(2*size):
+		case errors.As(err, &local) && local.Kind == storage.Full:
+			if err := f.makeRoom(size, err); err != nil {
+				return number, err
+			}
 		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline):
 			return number, err
 		case time.Until(deadline) <= fetchTime-awayAfter:
@@ -240,6 +246,7 @@ func (f *fetch) end(err error) {
 	s := f.s
 	s.mu.Lock()
 	s.running--
+	givenUp := f.givenUp
 	delete(s.fetches, f.unit)
 	if len(s.queue) > 0 {
 		next := s.queue[0]
@@ -247,7 +254,7 @@ func (f *fetch) end(err error) {
 		s.start(next)
 	}
 	s.mu.Unlock()
-	if err == errUnwanted { // those who have come since want it: they ask again
+	if err == errUnwanted || givenUp { // those who have come since want it: they ask again
 		f.wake(true, nil)
 	} else {
 		f.wake(true, err)

@@ -52,10 +52,10 @@ func (s *Storage) fetch(off, n int64, w waiter) bool {
 			return false
 		}
 		s.want(unit).wait(w)
-		s.readAhead(s.blockOf(p))
+		s.readAhead(s.blockOf(p), true)
 		return false
 	}
-	s.readAhead(s.blockOf(int(off / s.info.PieceLength)))
+	s.readAhead(s.blockOf(int(off/s.info.PieceLength)), false)
 	return true
 }
 
@@ -94,27 +94,6 @@ func (s *Storage) isSparse() bool {
 func (s *Storage) hasBad(first, end int) bool {
 	p := s.bad.Next(first)
 	return p >= 0 && p < end
-}
-
-// readAhead fetches the block after one that is wanted, if the one before was wanted recently. mu is held.
-func (s *Storage) readAhead(block int) {
-	mark := block + 1
-	follows := false
-	for _, r := range s.recent {
-		if r == mark { // it was noticed before
-			return
-		}
-		follows = follows || r == mark-1 && r > 0
-	}
-	s.recent[s.next] = mark
-	s.next = (s.next + 1) % recentBlocks
-	after := block + 1
-	if !follows || after >= s.numBlocks() || s.fetches[after] != nil || s.running >= fetchesOfOne || s.isSparse() {
-		return
-	}
-	if in, _ := s.isCached(after); !in && !s.hasBad(s.pieces(after)) {
-		s.want(after)
-	}
 }
 
 // ReadAt reads a range that Fetch has reported to be there. Otherwise the error is storage.ErrNotLocal. If the store does not have

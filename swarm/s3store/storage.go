@@ -62,7 +62,7 @@ type Storage struct {
 	damaged map[int]time.Duration // by unit: the pause before it is fetched again, because other programs damage the cache
 	running int                   // fetches that have or want a place
 	queue   []*fetch              // fetches that wait until the torrent has fewer
-	recent  [recentBlocks]int     // blocks that were wanted last, plus 1
+	recent  [recentBlocks]reading // blocks that were wanted last
 	served  int64                 // bytes that were read
 	next    int                   // index in recent
 }
@@ -187,7 +187,7 @@ func (s *Storage) survey(ctx context.Context) error {
 			known[o.Name] = o
 		}
 	}
-	s.stopWrong()
+	s.giveUp(func(f *fetch) bool { return len(f.wrong) > 0 }) // their objects may be other ones now
 	partial, replaced, missing := s.compare(at, known)
 	for _, unit := range partial {
 		s.shared.Cache.drop(s.key(unit))
@@ -260,22 +260,6 @@ func (s *Storage) trust(files []int, missing bitset.Set) {
 func (s *Storage) unprove(first, end int) {
 	for p := first; p < min(end, s.proven.Len()); p++ {
 		s.proven.Remove(p)
-	}
-}
-
-// stopWrong ends the fetches that have found wrong pieces: their objects may be other ones now.
-func (s *Storage) stopWrong() {
-	s.mu.Lock()
-	var wrong []*fetch
-	for _, f := range s.fetches {
-		if len(f.wrong) > 0 {
-			wrong = append(wrong, f)
-		}
-	}
-	s.mu.Unlock()
-	for _, f := range wrong {
-		f.stop()
-		<-f.done
 	}
 }
 
