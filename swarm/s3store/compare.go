@@ -49,12 +49,18 @@ func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error
 		return err
 	}
 	w.mu.Lock()
-	if same {
+	isOutdated := u.count != w.counts
+	switch {
+	case isOutdated:
+	case same:
 		delete(w.occupied, file)
-	} else {
+	default:
 		w.occupied[file] = o.ETag
 	}
 	w.mu.Unlock()
+	if isOutdated {
+		return errOutdated
+	}
 	if !same {
 		return other
 	}

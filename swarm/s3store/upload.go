@@ -29,14 +29,19 @@ type upload struct {
 	parts    []objectstore.Part // those that were written, and those of an earlier run
 	etag     string             // of the object that is there
 	compared int64              // how many of its bytes are as they should be
+	count    int                // Writer.counts when it began
 }
 
 // errAborted is the error of an attempt whose upload the store has given up, as a rule of the bucket may say.
 var errAborted = errors.New("the store has given up the upload of an object")
 
+// errOutdated is the error of an attempt if the pieces that are here were counted again since its upload began: it may have read what
+// was not verified.
+var errOutdated = errors.New("the pieces of a file were counted again")
+
 // upload writes the object of a file. While the store does not work, it tries again.
-func (w *Writer) upload(file int) error {
-	var u upload
+func (w *Writer) upload(file, count int) error {
+	u := upload{count: count}
 	if err := w.persist(func() error { return w.attempt(file, &u) }); err != nil {
 		return err
 	}
@@ -93,6 +98,9 @@ func (w *Writer) attempt(file int, u *upload) error {
 		return err
 	}
 	defer w.o.Shared.endUpload()
+	if w.isOutdated(u) {
+		return errOutdated
+	}
 	name, f := at.objectOf(w.o.Info, file), &w.o.Info.Files[file]
 	if o, err := at.store.Stat(w.ctx, name); objectstore.KindOf(err) != objectstore.NotFound {
 		if err != nil {
@@ -109,6 +117,9 @@ func (w *Writer) attempt(file int, u *upload) error {
 		if _, err := data.ReadAt(b, 0); err != nil {
 			return err
 		}
+		if w.isOutdated(u) {
+			return errOutdated
+		}
 		err = ifAbsent(func(c objectstore.Condition) error {
 			_, err := at.store.Write(w.ctx, name, b, contentType, c)
 			return err
@@ -123,6 +134,13 @@ func (w *Writer) attempt(file int, u *upload) error {
 		}
 	}
 	return err
+}
+
+// isOutdated reports whether the pieces were counted again since an upload began.
+func (w *Writer) isOutdated(u *upload) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return u.count != w.counts
 }
 
 // multipart writes an object in parts. It goes on with the parts that an earlier attempt or run has written.
@@ -158,6 +176,9 @@ func (w *Writer) multipart(at place, name string, file int, data io.ReaderAt, si
 	}
 	wg.Wait()
 	err = context.Cause(ctx)
+	if err == nil && w.isOutdated(u) {
+		err = errOutdated
+	}
 	if err == nil {
 		err = ifAbsent(func(c objectstore.Condition) error {
 			_, err := open.Complete(w.ctx, u.parts, c)

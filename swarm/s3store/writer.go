@@ -49,6 +49,7 @@ type Writer struct {
 	verified bitset.Set     // pieces
 	stored   bitset.Set     // those of them that are only in the store
 	left     []int32        // pieces of each file that are not verified
+	counts   int            // how often these were counted
 	done     bitset.Set     // files that the store has, and those that are no objects
 	queue    []int          // files to be uploaded
 	queued   bitset.Set     // files in queue, and those that are being uploaded
@@ -109,6 +110,7 @@ func (w *Writer) Have() bitset.Set {
 // count finds out which pieces are verified, and which files can be uploaded. mu is held.
 func (w *Writer) count(local bitset.Set) {
 	info := w.o.Info
+	w.counts++
 	w.remote.mu.Lock()
 	w.stored = w.remote.proven.Clone()
 	w.remote.mu.Unlock()
@@ -153,20 +155,22 @@ func (w *Writer) work() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.queue) > 0 && w.err == nil && w.ctx.Err() == nil {
-		file := w.queue[0]
+		file, count := w.queue[0], w.counts
 		w.queue = w.queue[1:]
 		w.mu.Unlock()
-		err := w.upload(file)
+		err := w.upload(file, count)
 		w.mu.Lock()
 		w.queued.Remove(file)
-		if err != nil && w.err == nil {
+		switch {
+		case err == nil:
+			w.done.Add(file)
+		case count != w.counts: // what has failed may not be so any more
+			w.enqueue(file)
+		case w.err == nil:
 			w.err = err
 			if w.o.Warn != nil && w.ctx.Err() == nil {
 				w.o.Warn(err)
 			}
-		}
-		if err == nil {
-			w.done.Add(file)
 		}
 		w.signal()
 	}
@@ -345,9 +349,7 @@ func (w *Writer) Recheck(ctx context.Context) (bitset.Set, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err == nil || w.running == 0 { // otherwise they end
-		w.err = nil
-	}
+	w.err = nil
 	for _, file := range w.queue {
 		w.queued.Remove(file)
 	}

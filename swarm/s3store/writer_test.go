@@ -127,27 +127,32 @@ func (w *writerLab) checkStore() {
 	}
 }
 
-// checkReads reads everything as the swarm does.
+// read reads a range as the swarm does: for a minute it asks again while the store is away.
+func (w *writerLab) read(b []byte, off int64) error {
+	for deadline := time.Now().Add(time.Minute); ; {
+		wait := make(chan error, 1)
+		if w.Writer.Fetch(off, int64(len(b)), func(err error) { wait <- err }, always) {
+			if err := w.Writer.ReadAt(b, off); !errors.Is(err, storage.ErrNotLocal) {
+				return err
+			}
+			continue
+		}
+		err := <-wait
+		if errors.Is(err, storage.ErrAway) && time.Now().Before(deadline) {
+			time.Sleep(time.Second)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// checkReads reads everything.
 func (w *writerLab) checkReads(what string) {
 	w.t.Helper()
 	for off := int64(0); off < w.info.Length; off += 64 << 10 {
 		b := make([]byte, min(64<<10, w.info.Length-off))
-		for {
-			wait := make(chan error, 1)
-			if !w.Writer.Fetch(off, int64(len(b)), func(err error) { wait <- err }, always) {
-				if err := <-wait; err != nil {
-					w.t.Fatalf("%s: at %d: %v", what, off, err)
-				}
-				continue
-			}
-			err := w.Writer.ReadAt(b, off)
-			if errors.Is(err, storage.ErrNotLocal) {
-				continue
-			}
-			if err != nil || !bytes.Equal(b, w.whole[off:off+int64(len(b))]) {
-				w.t.Fatalf("%s: at %d: wrong data, or %v", what, off, err)
-			}
-			break
+		if err := w.read(b, off); err != nil || !bytes.Equal(b, w.whole[off:off+int64(len(b))]) {
+			w.t.Fatalf("%s: at %d: wrong data, or %v", what, off, err)
 		}
 	}
 }
