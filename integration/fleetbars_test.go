@@ -28,7 +28,7 @@ func (o *objectStore) inBucket(ctx context.Context, b *testing.B, size int) shar
 	return p
 }
 
-// What is in the cache is served as fast as local files.
+// What is in the cache is served as fast as local files. Each measurement is of several downloads, because one takes a third of a second.
 func BenchmarkBarStoreWarm(b *testing.B) {
 	need(b)
 	ctx := barTime(b)
@@ -38,9 +38,12 @@ func BenchmarkBarStoreWarm(b *testing.B) {
 	seedOurs(b, ctx, "10.20.50.3", p.payload)
 	get := func(from string) func() float64 {
 		return func() float64 {
+			const downloads = 8
 			began := time.Now()
-			must(b, leechRaw(ctx, "10.20.50.4", from, p.hash, p.size, p.piece))
-			return time.Since(began).Seconds()
+			for range downloads {
+				must(b, leechRaw(ctx, "10.20.50.4", from, p.hash, p.size, p.piece))
+			}
+			return time.Since(began).Seconds() / downloads
 		}
 	}
 	get("10.20.50.2")() // into the cache

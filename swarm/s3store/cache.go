@@ -35,7 +35,7 @@ type Cache struct {
 	mu       sync.Mutex
 	blocks   *lru
 	torrents map[id.ID]uint32 // numbers of torrents, for short keys
-	hashes   []id.ID          // by number
+	folders  []string         // of the torrents in dir, by number
 	size     int64            // of blocks, and of those that are reserved
 	nextFile uint32           // number of the next file
 	removed  []string         // names of files to be deleted after mu is unlocked
@@ -165,9 +165,10 @@ func parseName(s string) (block, file uint32, ok bool) {
 func (c *Cache) number(hash id.ID) uint32 {
 	n, ok := c.torrents[hash]
 	if !ok {
-		n = uint32(len(c.hashes))
+		n = uint32(len(c.folders))
 		c.torrents[hash] = n
-		c.hashes = append(c.hashes, hash)
+		name := hash.String()
+		c.folders = append(c.folders, filepath.Join(name[:2], name))
 	}
 	return n
 }
@@ -255,10 +256,12 @@ func (c *Cache) unlock() {
 	}
 }
 
-// name returns the name of a block's file in the folder. mu is held.
+// name returns the name of a block's file in the folder. mu is held. Each read of the cache calls it.
 func (c *Cache) name(k blockKey, file uint32) string {
-	hash := c.hashes[k.torrent].String()
-	return filepath.Join(hash[:2], hash, fmt.Sprintf("%d.%d", k.block, file))
+	var b [64]byte
+	name := append(append(b[:0], c.folders[k.torrent]...), filepath.Separator)
+	name = append(strconv.AppendUint(name, uint64(k.block), 10), '.')
+	return string(strconv.AppendUint(name, uint64(file), 10))
 }
 
 // reserve makes room for a block of this size that is going to be fetched. It waits while too much is reserved, because blocks
