@@ -46,7 +46,7 @@ type Fault struct {
 // A Store is an object store in memory.
 type Store struct {
 	t       testing.TB
-	backend *s3mem.Backend
+	backend *memory
 	fake    http.Handler
 	conns   chan net.Conn
 	ended   chan struct{}
@@ -61,7 +61,7 @@ type Store struct {
 // New starts a store, which ends with the test.
 func New(t testing.TB) *Store {
 	t.Helper()
-	s := &Store{t: t, backend: s3mem.New(), conns: make(chan net.Conn), ended: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	s := &Store{t: t, backend: &memory{Backend: s3mem.New(), made: map[string]*io.SectionReader{}}, conns: make(chan net.Conn), ended: make(chan struct{}), open: map[net.Conn]struct{}{}}
 	s.fake = gofakes3.New(s.backend, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
 	if err := s.backend.CreateBucket(Bucket); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,8 @@
 //
 // Pieces can be read as soon as their hash is correct, while the rest of the block still comes. When the blocks of a
 // torrent are read one after another, the next one is fetched before it is wanted. The number of fetches at a time is
-// limited, for the node and for each torrent, so that a torrent whose object comes slowly does not hold up others.
+// limited, for the node and for each torrent, so that a torrent whose object comes slowly does not hold up others. Single pieces
+// are fetched in place of a block if it has more files than pieces, or if most of what was fetched was not read.
 //
 // Nothing waits for the store on a loop or with a buffer: see Storage.Fetch.
 //

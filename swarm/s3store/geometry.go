@@ -50,3 +50,18 @@ func (g geometry) bounds(unit int) (off, size int64) {
 	off = int64(first) * g.info.PieceLength
 	return off, min(int64(end)*g.info.PieceLength, g.info.Length) - off
 }
+
+// hasSmallFiles reports whether a block has more files than pieces, and more than are asked for at a time. Each file costs a request.
+func (g geometry) hasSmallFiles(block int) bool {
+	first, end := g.pieces(block)
+	files, most := 0, max(end-first, openAhead)
+	for sp := range g.info.Spans(g.bounds(block)) {
+		if !g.info.Files[sp.File].Pad {
+			files++
+		}
+		if files > most {
+			return true
+		}
+	}
+	return false
+}

@@ -76,10 +76,10 @@ func (s *Storage) isLocal(piece int, end int64) bool {
 }
 
 // unitToFetch returns what is fetched for a piece that is not here: its block, unless the blocks that were fetched until now had
-// much that nobody wanted. mu is held.
+// much that nobody wanted, or the piece would have to wait for many small files. mu is held.
 func (s *Storage) unitToFetch(piece int) int {
 	block := s.blockOf(piece)
-	if s.fetches[block] != nil || !s.isSparse() {
+	if s.fetches[block] != nil || !s.isSparse() && !s.hasSmallFiles(block) {
 		return block
 	}
 	return s.unitOf(piece)
