@@ -47,7 +47,7 @@ func (g Goals) without(reached Goals) Goals {
 	if reached.Time > 0 {
 		g.Time = -1
 	}
-	return g // the idle time begins anew
+	return g // the idle time starts at 0 again
 }
 
 // Goal names a seeding goal.

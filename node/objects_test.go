@@ -39,14 +39,22 @@ func (b *bucket) put(dir, prefix string) {
 // start starts a node that has the objects below a prefix, until close.
 func (b *bucket) start(n *simnet.Net, num int, prefix string, opts ...func(*Config)) (r *rig, end func()) {
 	b.t.Helper()
+	o, closeCache := b.objects(prefix)
+	r = start(b.t, n, num, append(opts, func(c *Config) { c.Objects = o })...)
+	return r, func() {
+		r.close()
+		closeCache()
+	}
+}
+
+// objects returns what a node has of the objects below a prefix. Package nodetest, which has the same for others, imports this one.
+func (b *bucket) objects(prefix string) (o *Objects, end func()) {
+	b.t.Helper()
 	cache, err := s3store.OpenCache(b.cache, s3store.MinCache, storage.NewHandles(8))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	o := &Objects{Store: b.Open(prefix), Shared: s3store.NewShared(cache)}
-	r = start(b.t, n, num, append(opts, func(c *Config) { c.Objects = o })...)
-	return r, func() {
-		r.close()
+	return &Objects{Store: b.Open(prefix), Shared: s3store.NewShared(cache)}, func() {
 		if err := cache.Close(); err != nil {
 			b.t.Error(err)
 		}

@@ -80,7 +80,7 @@ func (n *Node) sweepStaging(session []id.ID) {
 			continue
 		case err == nil:
 			n.log.Warn("an interrupted download into the store was given up, and is deleted", "dir", dir)
-			done := dir + s3store.DoneSuffix // at once, so that a torrent that is added meanwhile begins anew
+			done := dir + s3store.DoneSuffix // at once, so that a torrent that is added meanwhile starts without it
 			if err := os.Rename(dir, done); err != nil {
 				n.log.Warn("it cannot be deleted", "err", err)
 				continue

@@ -18,7 +18,6 @@ import (
 	"seedbed/node/lifecycle"
 	"seedbed/swarm/create"
 	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 // noParts refuses the parts of uploads.
@@ -131,14 +130,11 @@ func TestStagingFoldersAreSwept(t *testing.T) {
 
 // A torrent of a large session that was downloaded, but not uploaded, is not parked: it goes on uploading.
 func TestAnUnfinishedUploadIsNotParked(t *testing.T) {
-	cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, storage.NewHandles(8))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cache.Close()
+	objects, end := newBucket(t).objects("")
+	defer end()
 	n := &Node{}
 	n.population.Store(parkBeyond + 1)
-	n.cfg.Objects = &Objects{Shared: s3store.NewShared(cache)}
+	n.cfg.Objects = objects
 	spec, _ := folder(t, ShareOptions{}, map[string]int{"a": 1000})
 	whole := spec.summary()
 	whole.have, whole.havePieces = whole.wanted, whole.pieces

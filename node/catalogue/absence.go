@@ -8,9 +8,9 @@ import "time"
 //   - a listing that ends with an error removes nothing,
 //   - a torrent is removed when all complete listings of absentTime lack it,
 //   - and if a suspicious part of the catalogue is absent at once, when they do for manyAbsentTime. When some have come back, so
-//     that the rest is not suspicious any more, the time of the rest begins anew: it may come back as well.
+//     that the rest is not suspicious any more, the time of the rest starts at 0 again: it may come back as well.
 //
-// A restart begins the time anew. Times are in seconds since Open, because the clock of the machine may be set.
+// A restart sets the time to 0. Times are in seconds since Open, because the clock of the machine may be set.
 const (
 	absentTime     = 2 * time.Minute
 	manyAbsentTime = time.Hour

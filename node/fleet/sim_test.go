@@ -18,8 +18,6 @@ import (
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm/create"
-	"seedbed/swarm/s3store"
-	"seedbed/swarm/storage"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,8 +40,7 @@ type rig struct {
 type member struct {
 	*nodetest.Node
 	*Fleet
-	num     int
-	cancels []func()
+	num int
 }
 
 // newRig makes a store with small torrents, and a DHT.
@@ -95,18 +92,9 @@ func (r *rig) startThree(others ...int) {
 func (r *rig) startWith(num int, change func(*Config)) *member {
 	r.t.Helper()
 	t := r.t
-	handles := storage.NewHandles(0)
-	cache, err := s3store.OpenCache(t.TempDir(), s3store.MinCache, handles)
-	if err != nil {
-		t.Fatal(err)
-	}
 	store := r.store.Open("data")
 	m := &member{num: num}
-	m.Node = nodetest.Start(t, r.net, num, nodetest.Boot(100), func(c *node.Config) {
-		c.UpRate = 20_000
-		c.Objects = &node.Objects{Store: store, Shared: s3store.NewShared(cache)}
-	})
-	m.cancels = append(m.cancels, handles.Close, store.Close, func() { cache.Close() })
+	m.Node = nodetest.Start(t, r.net, num, nodetest.Boot(100), nodetest.Store(t, store), func(c *node.Config) { c.UpRate = 20_000 })
 	network, err := m.Host.Open(testPort)
 	if err != nil {
 		t.Fatal(err)
@@ -133,9 +121,6 @@ func (r *rig) stop(m *member) {
 	}
 	delete(r.nodes, m.num)
 	m.Node.Close()
-	for _, c := range m.cancels {
-		c()
-	}
 }
 
 // announcing returns the numbers of the nodes that announce a torrent.

@@ -429,7 +429,7 @@ func TestUploadsToAStoreThatEncrypts(t *testing.T) {
 	})
 }
 
-// An upload that the store has given up begins anew.
+// An upload that the store has given up is made again from the beginning.
 func TestAnUploadThatIsAborted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWriterLab(t, metainfo.V1, 5, 52<<20)

@@ -7,7 +7,7 @@ import (
 )
 
 // EpochClock compares the epochs of a router's responses with our time. The epoch of a router
-// counts seconds and begins anew when the router loses its mappings. The zero EpochClock has seen no
+// counts seconds, and starts again near 0 when the router loses its mappings. The zero EpochClock has seen no
 // response.
 type EpochClock struct {
 	isSet bool
