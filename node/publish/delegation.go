@@ -255,6 +255,20 @@ func (k *statementKeeper) keep(s *delegate.Statement) {
 	k.kept = s
 	k.stop = k.p.publisher.items.Keep(s.Item, false, func(r dht.RepublishReport, _ error) { k.round(s, r.Newer) })
 	k.pushes.Push(s.Item)
+	if f := k.p.publisher.fence; f != nil {
+		k.p.publisher.wg.Go(func() { k.p.shareStatement(s) })
+	}
+}
+
+// shareStatement records a statement in the object store, so that other machines republish it while this one is off.
+func (p *Publication) shareStatement(s *delegate.Statement) {
+	f := p.publisher.fence
+	err := f.patiently(p.ctx, nil, func() error {
+		return f.change(p.ctx, p.target, func(r *sharedRecord) bool { return r.setStatement(s) })
+	})
+	if err != nil && p.ctx.Err() == nil {
+		p.warn(fmt.Errorf("other machines with the object store do not republish the delegation: %w", err))
+	}
 }
 
 func (k *statementKeeper) close() {

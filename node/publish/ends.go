@@ -86,24 +86,9 @@ func (p *Publisher) writeEnds() error {
 
 // writeEnd sets whether the record of a target in the store says that the publication has ended.
 func (p *Publisher) writeEnd(ctx context.Context, target id.ID, ended bool) error {
-	for range loadTries {
-		r, etag, err := p.fence.load(ctx, target)
-		if err != nil || r == nil || r.Ended == ended {
-			return err
-		}
-		isConditional, err := p.fence.ready(ctx)
-		if err != nil {
-			return err
-		}
-		next := *r
-		next.Ended = ended
-		var c objectstore.Condition
-		if isConditional {
-			c.ETag = etag
-		}
-		if _, err = p.fence.write(ctx, target, &next, c); objectstore.KindOf(err) != objectstore.Changed {
-			return err
-		}
-	}
-	return &objectstore.Error{Op: "write", Name: p.fence.store.Location().Name(publicationsPrefix + target.String()), Kind: objectstore.Changed, Err: errors.New("others write it all the time")}
+	return p.fence.change(ctx, target, func(r *sharedRecord) bool {
+		isNew := r.Ended != ended
+		r.Ended = ended
+		return isNew
+	})
 }

@@ -152,7 +152,7 @@ func (f *fence) load(ctx context.Context, target id.ID) (r *sharedRecord, etag s
 		}
 		return r, o.ETag, nil
 	}
-	return nil, "", &objectstore.Error{Op: "read", Name: f.store.Location().Name(name), Kind: objectstore.Changed, Err: errors.New("others write it all the time")}
+	return nil, "", f.contended("read", target)
 }
 
 // write replaces the record of a target, and returns its new ETag.
@@ -162,6 +162,33 @@ func (f *fence) write(ctx context.Context, target id.ID, r *sharedRecord, c obje
 		return "", err
 	}
 	return f.store.Write(ctx, publicationsPrefix+target.String(), b, "application/json", c)
+}
+
+// change changes what is not a version in the record of a target, if there is one. set sets that, and reports whether it differs.
+func (f *fence) change(ctx context.Context, target id.ID, set func(*sharedRecord) bool) error {
+	for range loadTries {
+		r, etag, err := f.load(ctx, target)
+		if err != nil || r == nil || !set(r) {
+			return err
+		}
+		isConditional, err := f.ready(ctx)
+		if err != nil {
+			return err
+		}
+		var c objectstore.Condition
+		if isConditional {
+			c.ETag = etag
+		}
+		if _, err = f.write(ctx, target, r, c); objectstore.KindOf(err) != objectstore.Changed {
+			return err
+		}
+	}
+	return f.contended("write", target)
+}
+
+// contended returns the error of giving up a record because others write it all the time.
+func (f *fence) contended(op string, target id.ID) error {
+	return &objectstore.Error{Op: op, Name: f.store.Location().Name(publicationsPrefix + target.String()), Kind: objectstore.Changed, Err: errors.New("others write it all the time")}
 }
 
 const (
@@ -203,6 +230,11 @@ func (p *Publication) take(ctx context.Context, version *Version) error {
 		was = &sharedRecord{Format: sharedFormat, Key: id.ID32(p.key.Public().(ed25519.PublicKey)).String(), Salt: p.itemSalt()}
 	}
 	next := was.with(v)
+	if p.folder.file.Master != "" {
+		if s, err := p.statement(); err == nil { // otherwise keepStatement warns
+			next.setStatement(s)
+		}
+	}
 	return f.patiently(ctx, p.waitForStore, func() error {
 		isConditional, err := f.ready(ctx) // also after a wait: the lease may have ended meanwhile
 		if err != nil {

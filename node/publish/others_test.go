@@ -57,13 +57,13 @@ func TestNodesKeepEachOthersPublicationsAlive(t *testing.T) {
 		}
 
 		a, p = publish(5) // the same version, which is alive again
-		time.Sleep(10 * time.Minute)
+		time.Sleep(othersEvery + time.Minute)
 		if b.items.Kept() != 1 {
 			t.Errorf("%d items are republished of one that is published again", b.items.Kept())
 		}
 		var owns atomic.Bool
 		b.SetOwnership(&node.Ownership{Owns: func(id.ID) bool { return owns.Load() }, Others: func(id.ID) []netip.AddrPort { return nil }})
-		time.Sleep(10 * time.Minute)
+		time.Sleep(othersEvery + time.Minute)
 		if b.items.Kept() != 0 {
 			t.Error("a node republishes the item of a target that it does not own")
 		}
@@ -74,12 +74,12 @@ func TestNodesKeepEachOthersPublicationsAlive(t *testing.T) {
 		}
 		a.Node.Close()
 		store.SetDown(false)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(othersEvery + time.Minute)
 		if b.items.Kept() != 1 {
 			t.Error("the store was not told that it has ended, and the item is not republished")
 		}
 		start(t, n, 6, nodetest.Boot(100), nodetest.State(state), inStore(store))
-		time.Sleep(20 * time.Minute)
+		time.Sleep(2*othersEvery + time.Minute)
 		if b.items.Kept() != 0 {
 			t.Error("the store is not told later")
 		}

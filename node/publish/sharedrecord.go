@@ -14,6 +14,7 @@ import (
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/internal/objectstore"
+	"seedbed/node/delegate"
 )
 
 // Publishers whose nodes share an object store have a record of each publication in it:
@@ -45,6 +46,54 @@ type sharedRecord struct {
 	// Ended says that a publisher has ended the publication, so that no other machine republishes its item. It is not signed:
 	// those who can write it can also remove the record.
 	Ended bool `json:"ended,omitempty"`
+	// Statement is the newest statement by which the owner of the link lets the key publish, as the text of its file (package
+	// delegate). It is "" if the key is that of the link. Readers of the link find the versions only through the item of the
+	// statement, so that it has to be republished as well.
+	Statement string `json:"statement,omitempty"`
+
+	statement *delegate.Statement // what Statement says, or nil
+}
+
+// items returns the items that a reader of the link needs: the newest version, and the statement if there is one.
+func (r *sharedRecord) items() []dht.Item {
+	if r.statement == nil {
+		return []dht.Item{r.item()}
+	}
+	return []dht.Item{r.item(), r.statement.Item}
+}
+
+// setStatement sets the statement if it lets the key publish, and is newer than the one in the record. It reports whether it has.
+func (r *sharedRecord) setStatement(s *delegate.Statement) bool {
+	if s == nil || r.statement != nil && r.statement.Item.Seq >= s.Item.Seq || r.checkStatement(s) != nil {
+		return false
+	}
+	r.Statement, r.statement = string(s.Append(nil)), s
+	return true
+}
+
+// checkStatement returns an error if a statement does not let the key publish.
+func (r *sharedRecord) checkStatement(s *delegate.Statement) error {
+	key, err := id.ParseHex32(r.Key)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(s.Item.Salt, r.Salt) || !slices.Contains(s.Keys, key):
+		return errors.New("its delegation is for another publication")
+	}
+	return nil
+}
+
+// parseStatement parses the statement.
+func (r *sharedRecord) parseStatement() error {
+	if r.Statement == "" {
+		return nil
+	}
+	s, err := delegate.Parse([]byte(r.Statement))
+	if err != nil {
+		return err
+	}
+	r.statement = s
+	return r.checkStatement(s)
 }
 
 // item returns the newest item.
@@ -106,6 +155,9 @@ func parseShared(b []byte, target id.ID) (*sharedRecord, error) {
 		if err := v.check(key, r.Salt); err != nil {
 			return nil, fmt.Errorf("version %d: %w", v.Seq, err)
 		}
+	}
+	if err := r.parseStatement(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
