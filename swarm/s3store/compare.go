@@ -37,6 +37,9 @@ func (f localFile) ReadAt(b []byte, off int64) (int, error) {
 // take takes the object that is there for that of a file, and aborts our own upload. An object with other content is an
 // *OccupiedError; it is not read again until it has another ETag.
 func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error {
+	if o.ETag != "" && o.ETag == u.written {
+		return nil
+	}
 	other := &OccupiedError{at.store.Location().Name(o.Name)}
 	w.mu.Lock()
 	known, found := w.occupied[file]
@@ -64,6 +67,7 @@ func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error
 	if !same {
 		return other
 	}
+	u.written = o.ETag
 	return w.abortOwn(at, o.Name, file)
 }
 

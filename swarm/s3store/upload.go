@@ -29,6 +29,7 @@ type upload struct {
 	parts    []objectstore.Part // those that were written, and those of an earlier run
 	etag     string             // of the object that is there
 	compared int64              // how many of its bytes are as they should be
+	written  string             // ETag of the object that was written, or is the same
 	count    int                // Writer.counts when it began
 }
 
@@ -50,7 +51,7 @@ func (w *Writer) upload(file, count int) error {
 			return err
 		}
 	}
-	return w.log.finished(file)
+	return w.log.finished(file, hashETag(u.written))
 }
 
 // persist repeats an attempt until the store works.
@@ -120,14 +121,15 @@ func (w *Writer) attempt(file int, u *upload) error {
 		if w.isOutdated(u) {
 			return errOutdated
 		}
-		err = ifAbsent(func(c objectstore.Condition) error {
-			_, err := at.store.Write(w.ctx, name, b, contentType, c)
+		err = ifAbsent(func(c objectstore.Condition) (err error) {
+			u.written, err = at.store.Write(w.ctx, name, b, contentType, c)
 			return err
 		})
 	} else {
 		err = w.multipart(at, name, file, data, f.Length, u)
 	}
-	if objectstore.KindOf(err) == objectstore.Changed { // another node was faster, or the answer of an earlier attempt was lost
+	// Another node was faster, or the answer of an earlier attempt was lost. Not all stores list the ETag that they give an upload.
+	if objectstore.KindOf(err) == objectstore.Changed || err == nil && f.Length > wholeSize {
 		var o objectstore.Object
 		if o, err = at.store.Stat(w.ctx, name); err == nil {
 			err = w.take(at, o, file, u)
@@ -180,8 +182,8 @@ func (w *Writer) multipart(at place, name string, file int, data io.ReaderAt, si
 		err = errOutdated
 	}
 	if err == nil {
-		err = ifAbsent(func(c objectstore.Condition) error {
-			_, err := open.Complete(w.ctx, u.parts, c)
+		err = ifAbsent(func(c objectstore.Condition) (err error) {
+			u.written, err = open.Complete(w.ctx, u.parts, c)
 			return err
 		})
 	}

@@ -15,7 +15,7 @@ import (
 // upload, or a comparison with the object.
 //
 //	open FILE "ID"    the upload of a file has begun
-//	done FILE ""      the store has the object
+//	done FILE "HASH"  the store has the object, and this is its hashETag
 //	lost FILE ""      the object is not as it was written
 //	same FILE "HASH"  the object with this hashETag, which was there before, has the right hashes
 //	stray FILE ""     the store may have an upload of the file that we do not know, or do not need
@@ -23,7 +23,7 @@ type uploadLog struct {
 	mu   sync.Mutex
 	file *os.File
 	open map[int]string // by file: the id of its upload
-	done map[int]bool   // files whose objects are complete
+	done map[int]uint64 // hashes of the ETags of objects that are complete, by file
 	// strays has the files of which the store may have other uploads than open.
 	strays map[int]bool
 	same   map[int]uint64 // hashes of ETags, by file
@@ -34,7 +34,7 @@ func openUploadLog(dir string) (*uploadLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	l := &uploadLog{open: map[int]string{}, done: map[int]bool{}, strays: map[int]bool{}, same: map[int]uint64{}}
+	l := &uploadLog{open: map[int]string{}, done: map[int]uint64{}, strays: map[int]bool{}, same: map[int]uint64{}}
 	path := filepath.Join(dir, "uploads")
 	b, err := os.Open(path)
 	switch {
@@ -65,8 +65,10 @@ func (l *uploadLog) note(what string, file int, id string) {
 	case "open":
 		l.open[file] = id
 	case "done":
-		l.done[file] = true
-		delete(l.strays, file)
+		if etag, err := strconv.ParseUint(id, 16, 64); err == nil {
+			l.done[file] = etag
+			delete(l.strays, file)
+		}
 	case "stray":
 		l.strays[file] = true
 	}
@@ -88,8 +90,12 @@ func (l *uploadLog) began(file int, id string) error {
 	return l.file.Sync()
 }
 
-func (l *uploadLog) finished(file int) error { return l.write("done", file, "") }
-func (l *uploadLog) forget(file int) error   { return l.write("lost", file, "") }
+// finished records that the store has the object of a file.
+func (l *uploadLog) finished(file int, etag uint64) error {
+	return l.write("done", file, strconv.FormatUint(etag, 16))
+}
+
+func (l *uploadLog) forget(file int) error { return l.write("lost", file, "") }
 
 // noteHashed records that an object that was there before has the right hashes.
 func (l *uploadLog) noteHashed(file int, etag uint64) error {
@@ -118,7 +124,8 @@ func (l *uploadLog) isStray(file int) bool {
 	return l.strays[file]
 }
 
-func (l *uploadLog) isDone(file int) bool {
+// uploaded returns the hashETag of the object that finished was called with, or 0.
+func (l *uploadLog) uploaded(file int) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.done[file]

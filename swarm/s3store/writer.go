@@ -79,7 +79,7 @@ func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
 		return nil, err
 	}
 	for i := range o.Info.Files {
-		if !o.Info.Files[i].IsRegular() || w.log.isDone(i) {
+		if !o.Info.Files[i].IsRegular() || w.log.uploaded(i) != 0 {
 			w.done.Add(i)
 		}
 	}
@@ -262,8 +262,10 @@ func (w *Writer) settle() error {
 	for i := range w.o.Info.Files {
 		f := &w.o.Info.Files[i]
 		p, end := w.o.Info.PiecesOf(i)
-		for p < end && have.Has(p) && !replaced.Has(p) {
-			p++
+		if isOurs := w.remote.isAsUploaded(i, w.log.uploaded(i)); isOurs {
+			for p < end && have.Has(p) && !replaced.Has(p) {
+				p++
+			}
 		}
 		if p == end || !f.IsRegular() {
 			continue
@@ -298,6 +300,15 @@ func (w *Writer) replaced() bitset.Set {
 	replaced := w.stored.Clone()
 	replaced.RemoveAll(w.remote.proven)
 	return replaced
+}
+
+// isAsUploaded reports whether an object is the one with the hashETag that it got when it was uploaded, or 0 if it was not.
+func (s *Storage) isAsUploaded(file int, etag uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	none := hashETag("") // of a store without ETags
+	listed := s.objects[file].etag
+	return etag == 0 || listed == etag || listed == none || etag == none
 }
 
 // forget makes the next survey take the object of a file for another one, whose pieces may be right: it is compared with the

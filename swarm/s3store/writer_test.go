@@ -557,3 +557,46 @@ func TestAnObjectVanishesBeforeTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// An object that somebody else replaces after it was uploaded, while the download goes on, is not taken for ours.
+func TestAnUploadedObjectIsReplaced(t *testing.T) {
+	for what, restart := range map[string]bool{"at once": false, "after a restart": true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWriterLab(t, metainfo.V2, slices.Repeat([]int{600_000}, 3)...)
+			w.open()
+			defer func() { w.close() }()
+			all := w.all()
+			last := slices.Max(all)
+			w.download(slices.DeleteFunc(all, func(p int) bool { return p == last })...)
+			time.Sleep(time.Second)
+			if w.server.Get(object(0)) == nil || w.server.Get(object(2)) != nil {
+				t.Fatal("not the files are uploaded that are complete")
+			}
+			w.server.Put(object(0), make([]byte, 600_000))
+			if restart {
+				w.close()
+				w.open()
+			}
+			w.download(last)
+			var e *OccupiedError
+			for range 3 {
+				if err := w.Finish(); err == nil {
+					t.Fatalf("%s: it was finished with an object that is not ours", what)
+				} else if errors.As(err, &e) {
+					break
+				}
+				if _, err := w.Recheck(t.Context()); err != nil {
+					t.Fatal(what, err)
+				}
+			}
+			if e == nil || e.Name != "s3://bucket/"+object(0) {
+				t.Fatalf("%s: %v", what, e)
+			}
+			w.server.Remove(object(0))
+			if _, err := w.Recheck(t.Context()); err != nil {
+				t.Fatal(what, err)
+			}
+			w.finish(what)
+		})
+	}
+}
