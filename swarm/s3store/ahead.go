@@ -32,7 +32,8 @@ func (s *Storage) readAhead(block int, waits bool) {
 		return
 	}
 	for after := block + 1; after <= block+next.ahead && after < s.numBlocks() && s.running < fetchesOfOne; after++ {
-		if in, _ := s.isCached(after); !in && s.fetches[after] == nil && !s.hasBad(s.pieces(after)) && !s.hasSmallFiles(after) {
+		if in, _ := s.isCached(after); !in && s.fetches[after] == nil && !s.isRefused(after) && !s.hasBad(s.pieces(after)) &&
+			!s.hasSmallFiles(after) {
 			s.want(after)
 		}
 	}

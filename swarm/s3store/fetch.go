@@ -222,6 +222,7 @@ func (f *fetch) fill() (number uint32, err error) {
 		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline):
 			return number, err
 		case time.Until(deadline) <= fetchTime-awayAfter:
+			s.warn(err)
 			s.setAway()
 			fallthrough
 		default:
@@ -244,6 +245,9 @@ func (f *fetch) end(err error) {
 	defer close(f.done)
 	f.stop()
 	s := f.s
+	if isRefusal(err) {
+		err = s.refuse(f.unit, err)
+	}
 	s.mu.Lock()
 	s.running--
 	givenUp := f.givenUp
@@ -287,7 +291,7 @@ func (f *fetch) attempt(begin, size int64) error {
 		from += s.info.PieceSize(p)
 		s.shared.away.set(false)
 		s.mu.Lock()
-		f.verified, f.away = from-begin, false
+		f.verified, f.away, s.warned = from-begin, false, 0
 		s.mu.Unlock()
 		f.wake(false, nil)
 	}

@@ -47,7 +47,7 @@ func (s *Storage) fetch(off, n int64, w waiter) bool {
 		unit := s.unitToFetch(p)
 		from, _ := s.bounds(unit)
 		w.end = end - from
-		if s.fetches[unit] == nil && !s.shared.away.mayAsk() {
+		if s.fetches[unit] == nil && (s.isRefused(unit) || !s.shared.away.mayAsk()) {
 			go w.ready(storage.ErrAway)
 			return false
 		}

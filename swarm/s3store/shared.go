@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"seedbed/internal/objectstore"
 )
 
 const (
@@ -37,12 +39,16 @@ type Shared struct {
 	buffers sync.Pool
 	away    away
 
+	warnings    sync.Mutex
+	lastWarning map[objectstore.Kind]time.Time // guarded by warnings
+
 	hits, misses atomic.Int64 // wanted ranges that were in the cache, or not
 }
 
 // NewShared returns what the torrents of a node share.
 func NewShared(c *Cache) *Shared {
-	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce), uploads: make(chan struct{}, uploadsAtOnce)}
+	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce), uploads: make(chan struct{}, uploadsAtOnce),
+		lastWarning: map[objectstore.Kind]time.Time{}}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	return s
 }

@@ -29,6 +29,9 @@ type Options struct {
 	IsKnown bool
 	// NeedsAnswer says that Open fails if the store does not work, because nothing is known about the objects.
 	NeedsAnswer bool
+	// Warn is called when the store cannot be read: once for each kind of error until it can be read again, and at most once in 10
+	// minutes for each kind and all torrents of Shared. It may be nil.
+	Warn func(error)
 }
 
 // Storage is the objects of one torrent, for reading. It implements swarm.Storage, and its methods may be called
@@ -60,6 +63,8 @@ type Storage struct {
 	wrong   map[int][]int         // by unit: pieces in whose place a partial unit of the cache has other bytes
 	fetches map[int]*fetch        // by unit
 	damaged map[int]time.Duration // by unit: the pause before it is fetched again, because other programs damage the cache
+	refused map[int]time.Time     // by unit: until when it is not asked for
+	warned  objectstore.Kind      // of the error that was reported since the store could be read
 	running int                   // fetches that have or want a place
 	queue   []*fetch              // fetches that wait until the torrent has fewer
 	recent  [recentBlocks]reading // blocks that were wanted last
@@ -137,7 +142,7 @@ func newStorage(o Options) (*Storage, error) {
 	s := &Storage{
 		geometry: newGeometry(o.Info), o: o, shared: o.Shared,
 		etags: make([]string, len(o.Info.Files)), objects: make([]version, len(o.Info.Files)),
-		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{}, damaged: map[int]time.Duration{},
+		bad: bitset.New(o.Info.NumPieces()), fetches: map[int]*fetch{}, wrong: map[int][]int{}, damaged: map[int]time.Duration{}, refused: map[int]time.Time{},
 	}
 	s.o.Objects = o.Objects.For(&s.Usage)
 	c := o.Shared.Cache
