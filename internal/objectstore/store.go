@@ -128,7 +128,7 @@ func (s *Store) Read(ctx context.Context, o Object, off, n int64) (body io.ReadC
 	ctx, watch := watched(ctx)
 	var opts minio.GetObjectOptions
 	opts.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
-	if o.ETag != "" {
+	if o.ETag != "" && !strings.HasPrefix(o.ETag, weak) { // RFC 9110: a weak one never matches
 		opts.Set("If-Match", `"`+o.ETag+`"`)
 	}
 	s.request(&s.counts.gets)
@@ -147,9 +147,13 @@ func (s *Store) Read(ctx context.Context, o Object, off, n int64) (body io.ReadC
 	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch}, got.ETag, nil
 }
 
+// weak begins the ETags that only say that two answers mean the same. Proxies make them when they compress. The library removes
+// the quote at the end.
+const weak = `W/"`
+
 // checkPart returns an error if an answer is not the part that was asked for.
 func checkPart(o Object, etag string, h http.Header, off, n int64) error {
-	if etag != "" && o.ETag != "" && etag != o.ETag {
+	if etag != "" && o.ETag != "" && strings.TrimPrefix(etag, weak) != strings.TrimPrefix(o.ETag, weak) {
 		return errReplaced
 	}
 	switch r := h.Get("Content-Range"); {

@@ -315,3 +315,27 @@ func TestLocations(t *testing.T) {
 		}
 	}
 }
+
+// A proxy before the store may make weak ETags, with which nothing can be asked for.
+func TestWeakETags(t *testing.T) {
+	server := s3test.New(t)
+	s := server.Open("")
+	data := []byte("0123456789")
+	server.Put("file", data)
+	listed := objectstore.Object{}
+	for o := range s.List(t.Context(), "") {
+		listed = o
+	}
+	server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{WeakETag: true} })
+	o := stat(t, s, "file")
+	if b, err := read(t, s, o, 2, 3); err != nil || !bytes.Equal(b, data[2:5]) {
+		t.Errorf("%q, %v", b, err)
+	}
+	server.Put("file", []byte("abcdefghij"))
+	if b, err := read(t, s, o, 2, 3); objectstore.KindOf(err) != objectstore.Changed {
+		t.Errorf("a replaced object: %q, %v", b, err)
+	}
+	if listed.ETag == "" || listed.ETag == o.ETag {
+		t.Errorf("ETags %q and %q", listed.ETag, o.ETag)
+	}
+}

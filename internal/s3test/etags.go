@@ -44,3 +44,19 @@ func encryptETags(fake http.Handler, w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(body)
 }
+
+// weaken answers a request with a weak ETag.
+func weaken(fake http.Handler, w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("If-Match") != "" {
+		w.WriteHeader(http.StatusPreconditionFailed)
+		return
+	}
+	answer := httptest.NewRecorder()
+	fake.ServeHTTP(answer, r)
+	maps.Copy(w.Header(), answer.Header())
+	if tag := answer.Header().Get("ETag"); tag != "" {
+		w.Header().Set("ETag", "W/"+tag)
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
