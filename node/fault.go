@@ -19,7 +19,7 @@ const (
 	FaultVanished             // a file is missing, too short or changed by another program
 	FaultIO                   // the disk failed
 	FaultIncomplete           // data given to seed is incomplete
-	FaultNetwork              // no socket could be opened
+	FaultNetwork              // no socket could be opened, or an object store does not answer
 	FaultSelection            // the selected files do not exist in the torrent
 	FaultUsage                // the request is invalid
 	FaultConflict             // another publisher uses the same key

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"seedbed/internal/objectstore"
@@ -90,11 +89,8 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 	}
 	m := t.summary.Load()
 	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete()) // a torrent that wakes does not wait for the store
-	if objectstore.KindOf(err) == objectstore.Unavailable {
-		err = &Fault{Kind: FaultNetwork, Err: err, hint: "it is asked again"}
-	}
 	if err != nil {
-		return swarm.Content{}, err
+		return swarm.Content{}, r.spec.storeFault(err)
 	}
 	have, wanted := s.Have(), info.Wanted(nil)
 	n := missing(wanted, have)
@@ -121,16 +117,14 @@ func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func
 	if t.endFetch() {
 		return swarm.Content{}, errEnded
 	}
-	staging := n.stagingDir(t.hash)
-	data := filepath.Join(staging, "data")
-	if err := os.MkdirAll(data, 0o700); err != nil {
+	staging, options := n.stagingDir(t.hash), t.stagedOptions(info)
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return swarm.Content{}, err
 	}
-	for _, dir := range []string{staging, data} { // those of an earlier download were removed
+	for _, dir := range []string{staging, options.Dir} { // those of an earlier download were removed
 		n.handles.Forget(dir)
 	}
-	local, _, err := openChecked(ctx, storage.Options{Dir: data, Info: info, Own: true, Record: filepath.Join(staging, "resume"),
-		Handles: n.handles, Steps: &n.steps, OpenDisk: n.cfg.openDisk}, progress)
+	local, _, err := openChecked(ctx, options, progress)
 	if err != nil {
 		return swarm.Content{}, err
 	}
@@ -145,6 +139,17 @@ func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func
 	have := w.Have()
 	stored = slices.DeleteFunc(stored, func(b engine.Block) bool { return have.Has(int(b.Piece)) })
 	return swarm.Content{Storage: w, Have: have, Wanted: info.Wanted(nil), Stored: stored}, nil
+}
+
+// storeFault is asFault for errors of reading a torrent, whose files may be in an object store.
+func (s *Spec) storeFault(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrAway):
+		return &Fault{Kind: FaultNetwork, Err: fmt.Errorf("the object store %s does not answer: %w", s.store, err), hint: "it is asked again"}
+	case objectstore.KindOf(err) == objectstore.Unavailable:
+		return &Fault{Kind: FaultNetwork, Err: err, hint: "it is asked again"}
+	}
+	return asFault(err)
 }
 
 // openStore opens the objects of a torrent. isKnown is as in s3store.Options.
@@ -172,9 +177,9 @@ type StoreUsage struct {
 	Requests, Read int64 // Read is in bytes
 }
 
-// add adds what a run has asked of the store.
-func (u *StoreUsage) add(r *run) {
-	if s := r.objects.Load(); s != nil {
+// add adds what was asked of the store for a Storage, which may be nil.
+func (u *StoreUsage) add(s *s3store.Storage) {
+	if s != nil {
 		u.Requests += s.Usage.Requests.Load()
 		u.Read += s.Usage.Read.Load()
 	}
@@ -186,7 +191,7 @@ func (t *Torrent) StoreUsage() StoreUsage {
 	defer t.control.mu.Unlock()
 	u := t.control.counts.store
 	if r := t.run.Load(); r != nil && !r.isCounted {
-		u.add(r)
+		u.add(r.objects.Load())
 	}
 	return u
 }

@@ -238,6 +238,7 @@ func TestObjectsAreOnlyRead(t *testing.T) {
 		ctx := t.Context()
 		for what, err := range map[string]error{
 			"move":     x.Move(ctx, t.TempDir()),
+			"folder":   x.SetFolder(ctx, t.TempDir()),
 			"files":    x.SetFiles(ctx, []int{1}),
 			"rename":   x.Rename(ctx, Renaming{From: "things/c.txt", To: "things/d.txt"}),
 			"priority": x.SetPriority(ctx, PriorityHigh, []int{1}),

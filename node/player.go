@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm/storage"
 )
 
 // defaultReadAhead is how far ahead of a reader a torrent downloads before everything else, in
@@ -171,7 +169,7 @@ func (p *player) left(r *FileReader) {
 	}
 	p.mu.Unlock()
 	if last {
-		p.stored.close()
+		p.stored.close(p.t)
 	}
 }
 
@@ -214,48 +212,5 @@ func (t *Torrent) noteAction() {
 	if p := t.player.Load(); p != nil {
 		p.stored.outdated.Store(true)
 		p.changed()
-	}
-}
-
-// storedData is the data of a torrent that does not run, which all its readers share. It is opened
-// by the first that needs it.
-type storedData struct {
-	mu   sync.Mutex // held while the files are looked for; a hung disk delays only the readers of this torrent
-	data *storage.Stored
-	// outdated is set when the torrent has run or its files have been moved or checked.
-	outdated atomic.Bool
-}
-
-// open returns the data of a torrent that does not run.
-func (d *storedData) open(t *Torrent, info *metainfo.Info) (*storage.Stored, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if isOutdated := d.outdated.Swap(false); d.data != nil && !isOutdated {
-		return d.data, nil
-	}
-	d.drop()
-	spec := t.spec()
-	o := t.storageOptions(&spec, info)
-	var err error
-	if o.Select, err = spec.files(info); err != nil {
-		return nil, err
-	}
-	if d.data, err = storage.OpenStored(o); err != nil {
-		d.data = nil
-	}
-	return d.data, err
-}
-
-// close closes the data, because nothing is read.
-func (d *storedData) close() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.drop()
-}
-
-func (d *storedData) drop() {
-	if d.data != nil {
-		d.data.Close()
-		d.data = nil
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"seedbed/magnet/metainfo"
 	"seedbed/node/lifecycle"
-	"seedbed/swarm/storage"
+	"seedbed/swarm"
 )
 
 // Errors of OpenFile.
@@ -106,28 +106,40 @@ func (r *FileReader) Read(b []byte) (int, error) {
 	off := f.Offset + r.pos
 	piece, begin := int(off/r.info.PieceLength), off%r.info.PieceLength
 	n := int(min(int64(len(b)), f.Length-r.pos, r.info.PieceLength-begin))
-	for retried := false; ; retried = true {
+	for retried := false; ; {
+		changed := r.player.next()
 		from, err := r.await(piece)
 		if err != nil {
 			return 0, err
 		}
-		err = from.ReadAt(b[:n], piece, begin)
-		if _, isStored := from.(*storage.Stored); isStored && err != nil && !retried {
-			r.player.stored.outdated.Store(true) // another reader may have closed it
-			continue
+		err = from.ReadAt(r.ctx, b[:n], piece, begin)
+		data, isResting := from.(restingData)
+		switch {
+		case err == nil:
+			r.pos += int64(n)
+			return n, nil
+		case r.ctx.Err() != nil:
+			return 0, context.Cause(r.ctx)
+		case errors.Is(err, swarm.ErrStopped): // the torrent is being paused, for example, and then read without the swarm
+			if err := r.sleep(changed); err != nil {
+				return 0, err
+			}
+		case isResting && errors.Is(err, swarm.ErrMissing):
+			return 0, r.lacks(r.t.Phase())
+		case isResting && !retried && data.mayBeClosed():
+			retried = true
+			r.player.stored.outdated.Store(true)
+		default:
+			spec := r.t.spec()
+			return 0, fmt.Errorf("%s: %w", r.t.Name(), spec.storeFault(err))
 		}
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
-		}
-		r.pos += int64(n)
-		return n, nil
 	}
 }
 
-// source is where a verified piece can be read: a swarm, or the files of a torrent that does not
-// run.
+// source is where a verified piece can be read: a swarm, or the data of a torrent that does not run. Its errors are those of
+// swarm.Torrent.ReadAt.
 type source interface {
-	ReadAt(b []byte, piece int, begin int64) error
+	ReadAt(ctx context.Context, b []byte, piece int, begin int64) error
 }
 
 // await waits until the torrent has a piece.
@@ -154,13 +166,21 @@ func (r *FileReader) await(piece int) (source, error) {
 				continue
 			}
 		}
-		select {
-		case <-changed:
-		case <-r.ctx.Done():
-			return nil, context.Cause(r.ctx)
-		case <-t.milestones.wait(isStopping):
-			return nil, errEnd
+		if err := r.sleep(changed); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// sleep waits until changed is closed, or returns why the reader ends before.
+func (r *FileReader) sleep(changed <-chan struct{}) error {
+	select {
+	case <-changed:
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	case <-r.t.milestones.wait(isStopping):
+		return errEnd
 	}
 }
 
@@ -187,7 +207,12 @@ func (r *FileReader) resting(piece int, woken bool) (source, error) {
 	case phase == lifecycle.Parked && !woken:
 		return nil, nil
 	}
-	return nil, &Fault{Kind: FaultIncomplete, Err: fmt.Errorf("%s is %v, and this part of the file is not downloaded", t.Name(), phase), hint: "start the torrent to download it"}
+	return nil, r.lacks(phase)
+}
+
+// lacks returns the error for a piece that is missing in a torrent that does not run.
+func (r *FileReader) lacks(phase lifecycle.Phase) error {
+	return &Fault{Kind: FaultIncomplete, Err: fmt.Errorf("%s is %v, and this part of the file is not downloaded", r.t.Name(), phase), hint: "start the torrent to download it"}
 }
 
 // Seek sets the offset of the next Read, which starts the download of that part.

@@ -103,7 +103,7 @@ func (t *Torrent) countRun(r *run) {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
 	t.control.counts.add(r)
-	t.control.counts.store.add(r)
+	t.control.counts.store.add(r.objects.Load())
 	r.isCounted = true
 }
 

@@ -229,6 +229,9 @@ func torrentFile(spec *Spec, info *metainfo.Info) *metainfo.Torrent {
 // leave removes a torrent that has ended from the node.
 func (t *Torrent) leave() {
 	t.node.steps.Add(1)
+	if p := t.player.Load(); p != nil && t.spec().Objects { // files may be on a disk that hangs
+		p.stored.close(t)
+	}
 	if !t.node.isClosing() { // otherwise all records are synced together
 		if err := t.syncRecord(); err != nil {
 			t.control.mu.Lock()

@@ -34,7 +34,7 @@ func (t *Torrent) leavesOf(p int) (leaves []metainfo.Root, err error) {
 	off, size := int64(p)*t.info.PieceLength, t.info.DataSize(p)
 	for size > 0 {
 		b = b[:min(size, int64(len(b)))]
-		if err := t.readAt(b, off); err != nil {
+		if err := t.readAt(t.ctx, b, off); err != nil {
 			return nil, err
 		}
 		leaves = metainfo.Leaves(leaves, b)

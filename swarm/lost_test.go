@@ -95,7 +95,7 @@ func TestTheRestOfFixedStorageIsUploaded(t *testing.T) {
 			}
 		})
 		defer seed.close()
-		if err := seed.ReadAt(make([]byte, 100), info.NumPieces()-1, 0); err == nil {
+		if err := seed.ReadAt(t.Context(), make([]byte, 100), info.NumPieces()-1, 0); err == nil {
 			t.Error("a lost piece was read")
 		}
 		leech := startNode(t, n, 2, info, nil)

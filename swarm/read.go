@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"context"
 	"errors"
 
 	"seedbed/swarm/storage"
@@ -19,18 +20,24 @@ func (t *Torrent) Has(piece int) bool {
 // ReadAt reads verified data of a piece, starting at begin; Has must be true for all of
 // it. A storage failure is handled like any other: the storage is recovered, and lost
 // pieces are fetched again.
-func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
+//
+// Data that is elsewhere is fetched until ctx ends, whose cause is then the error. It is storage.ErrAway if the data was out
+// of reach for a minute, and ErrStopped if the torrent has stopped.
+func (t *Torrent) ReadAt(ctx context.Context, b []byte, piece int, begin int64) error {
 	if !t.Has(piece) {
 		return ErrMissing
 	}
-	err := t.readAt(b, int64(piece)*t.info.PieceLength+begin)
+	err := t.readAt(ctx, b, int64(piece)*t.info.PieceLength+begin)
 	var away *fetchError
-	if errors.As(err, &away) { // the storage works, as far as it is known
+	switch {
+	case err == nil:
+		return nil
+	case t.stopping.Load():
+		return ErrStopped
+	case errors.As(err, &away): // the storage works, as far as it is known
 		return away.err
 	}
-	if err != nil && !t.stopping.Load() {
-		t.storageFailed(err)
-	}
+	t.storageFailed(err)
 	return err
 }
 
@@ -43,9 +50,9 @@ func (e *fetchError) Error() string { return e.err.Error() }
 func (e *fetchError) Unwrap() error { return e.err }
 
 // readAt reads stored data, which it fetches first if it is elsewhere. The error is a *fetchError if it could not be fetched.
-func (t *Torrent) readAt(b []byte, off int64) error {
+func (t *Torrent) readAt(ctx context.Context, b []byte, off int64) error {
 	for {
-		if err := t.remote.wait(t.ctx, off, int64(len(b))); err != nil {
+		if err := t.remote.wait(ctx, off, int64(len(b))); err != nil {
 			return &fetchError{err}
 		}
 		if err := t.readLocal(b, off); !errors.Is(err, storage.ErrNotLocal) {

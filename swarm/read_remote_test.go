@@ -49,7 +49,7 @@ func TestReadsWhileTheStoreIsAway(t *testing.T) {
 		})
 		defer n.close()
 		synctest.Wait()
-		if err := n.ReadAt(make([]byte, 100), 0, 0); err != errAway {
+		if err := n.ReadAt(t.Context(), make([]byte, 100), 0, 0); err != errAway {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)

@@ -201,25 +201,47 @@ func (r *remote) closed(n engine.Conn) {
 	}
 }
 
-// wait waits until a range can be read.
+// wait waits until a range can be read. The range is not wanted any more when ctx or the torrent ends.
 func (r *remote) wait(ctx context.Context, off, n int64) error {
 	if r.storage == nil {
 		return nil
 	}
-	n = min(n, r.t.info.Length-off)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(r.t.ctx, func() { cancel(ErrStopped) })()
+	return waitRemote(ctx, r.storage, off, min(n, r.t.info.Length-off))
+}
+
+// ReadRemote reads a range of a Remote, which it fetches first if it is not here. The error is the cause of ctx if that ends, or
+// storage.ErrAway if the data was out of reach for a minute.
+func ReadRemote(ctx context.Context, s Remote, b []byte, off int64) error {
+	for {
+		if err := waitRemote(ctx, s, off, int64(len(b))); err != nil {
+			return err
+		}
+		if err := s.ReadAt(b, off); !errors.Is(err, storage.ErrNotLocal) {
+			return err
+		}
+	}
+}
+
+// waitRemote waits until a range can be read. The errors are those of ReadRemote.
+func waitRemote(ctx context.Context, s Remote, off, n int64) error {
 	for deadline := time.Now().Add(awayTime); n > 0; {
 		ready := make(chan error, 1)
-		if r.storage.Fetch(off, n, func(err error) { ready <- err }, func() bool { return ctx.Err() == nil }) {
+		if s.Fetch(off, n, func(err error) { ready <- err }, func() bool { return ctx.Err() == nil }) {
 			return nil
 		}
 		select {
 		case err := <-ready:
-			isAway := errors.Is(err, storage.ErrAway) && time.Now().Before(deadline)
-			if err != nil && (!isAway || await.Sleep(ctx, askAwayEvery) != nil) {
+			if err != nil && (!errors.Is(err, storage.ErrAway) || time.Now().After(deadline)) {
 				return err
 			}
+			if err != nil && await.Sleep(ctx, askAwayEvery) != nil {
+				return context.Cause(ctx)
+			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	return nil

@@ -29,8 +29,8 @@ const (
 )
 
 var (
-	// errStopped is returned by a task that ended because the torrent stopped.
-	errStopped = errors.New("the torrent was stopped")
+	// ErrStopped is the error of what ended because the torrent stopped.
+	ErrStopped = errors.New("the torrent was stopped")
 	// errUnverified means that the torrent is complete for the engine, but not for the
 	// storage.
 	errUnverified = errors.New("some pieces have to be verified again")
@@ -149,7 +149,7 @@ func (s *storageSession) state() (opening bool, reason error) {
 func (s *storageSession) retry(wait time.Duration, f func() error) error {
 	for {
 		if wait > 0 && await.Sleep(s.ctx, wait) != nil {
-			return errStopped
+			return ErrStopped
 		}
 		err := f()
 		switch {
@@ -157,7 +157,7 @@ func (s *storageSession) retry(wait time.Duration, f func() error) error {
 			s.resume()
 			return nil
 		case s.ctx.Err() != nil:
-			return errStopped
+			return ErrStopped
 		}
 		s.pause(err)
 		wait = min(max(2*wait, retryFirst), retryLongest)

@@ -221,6 +221,8 @@ func (f *fetch) fill() (number uint32, err error) {
 			}
 		case objectstore.KindOf(err) != objectstore.Unavailable || time.Now().After(deadline):
 			return number, err
+		case !f.isWanted():
+			return number, errUnwanted
 		case time.Until(deadline) <= fetchTime-awayAfter:
 			s.warn(err)
 			s.setAway()

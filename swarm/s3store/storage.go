@@ -274,15 +274,23 @@ func (s *Storage) Have() bitset.Set {
 	defer s.mu.Unlock()
 	have := bitset.New(s.info.NumPieces())
 	for p := range s.info.NumPieces() {
-		ok := !s.bad.Has(p)
-		if !ok {
-			ok = s.isWhole(s.blockOf(p)) || s.isWhole(s.unitOf(p))
-		}
-		if ok {
+		if s.has(p) {
 			have.Add(p)
 		}
 	}
 	return have
+}
+
+// Has reports whether the store has a piece, as far as that is known without reading it.
+func (s *Storage) Has(piece int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.has(piece)
+}
+
+// has implements Has. mu is held.
+func (s *Storage) has(piece int) bool {
+	return !s.bad.Has(piece) || s.isWhole(s.blockOf(piece)) || s.isWhole(s.unitOf(piece))
 }
 
 // isCached reports whether a unit is in the cache. partial means that some of its pieces may be bad.
