@@ -29,14 +29,15 @@ const (
 func (a *api) addContent(mux *http.ServeMux) {
 	op := operation(http.MethodGet, "/v1/torrents/{id}/files/{number}/content", "get-content", "Read a file, also while it downloads", token.Read)
 	op.Description = "Supports ranges, also during the download: what the reader needs is downloaded first. Needs a selected file. " +
-		"If the torrent does not run, verified data can be read, and missing data is an error."
+		"If the torrent does not run, verified data can be read, and missing data is an error. " +
+		"The files of a torrent in an object store are read from there, also while it is paused. If the store does not answer for a minute, the answer is 503 with Retry-After, or the connection is closed if the answer has begun."
 	op.Parameters = []*huma.Param{
 		{Name: "id", In: "path", Required: true, Description: "An infohash, the beginning of one (at least 4 digits), or the torrent's number.", Schema: &huma.Schema{Type: "string"}},
 		{Name: "number", In: "path", Required: true, Description: "The number of the file, from 1.", Schema: &huma.Schema{Type: "integer"}},
 		{Name: "download", In: "query", Description: "A browser saves the file instead of showing it.", Schema: &huma.Schema{Type: "boolean"}},
 		{Name: "Range", In: "header", Description: "As in RFC 9110: bytes=FIRST-LAST.", Schema: &huma.Schema{Type: "string"}},
 	}
-	a.addRaw(mux, op, map[string]string{"200": "The whole file.", "206": "The ranges.", "304": "The file is that of If-None-Match.", "416": "The file has no such range.", "429": "This client or token reads too many files; see Retry-After."}, "application/octet-stream", a.content)
+	a.addRaw(mux, op, map[string]string{"200": "The whole file.", "206": "The ranges.", "304": "The file is that of If-None-Match.", "416": "The file has no such range.", "429": "This client or token reads too many files; see Retry-After.", "504": "No data has come for ten minutes."}, "application/octet-stream", a.content)
 	list := operation(http.MethodGet, "/v1/torrents/{id}/playlist.m3u8", "get-playlist", "Show a playlist of a torrent, for a player", token.Read)
 	list.Description = "The playlist (M3U) has a link to each selected video and audio file, which a player can open without a token for 12 hours."
 	list.Parameters = op.Parameters[:1]
@@ -92,11 +93,9 @@ func (a *api) serveFile(w http.ResponseWriter, r *http.Request, t *node.Torrent,
 	switch {
 	case err == nil, r.Context().Err() != nil: // the client has gone
 	case errors.Is(err, stream.ErrTooMany):
-		w.Header().Set("Retry-After", "5")
-		writeProblem(w, &Problem{Status: http.StatusServiceUnavailable, Detail: err.Error(), Hint: "close other players"})
+		writeProblem(w, &Problem{Status: http.StatusServiceUnavailable, Detail: err.Error(), Hint: "close other players", retry: 5})
 	case errors.Is(err, stream.ErrTooManyOfClient):
-		w.Header().Set("Retry-After", "5")
-		writeProblem(w, &Problem{Status: http.StatusTooManyRequests, Detail: err.Error(), Hint: "close some of the players, or wait until they have finished"})
+		writeProblem(w, &Problem{Status: http.StatusTooManyRequests, Detail: err.Error(), Hint: "close some of the players, or wait until they have finished", retry: 5})
 	case errors.Is(err, node.ErrNotSelected):
 		writeProblem(w, &Problem{Status: http.StatusConflict, Detail: "file " + number + " of " + t.Name() + " is not selected", Hint: "select it first, so that it is downloaded"})
 	default:

@@ -4,15 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"seedbed/internal/excerpt"
+	"seedbed/internal/objectstore"
 	"seedbed/node"
 	"seedbed/node/catalogue"
 	"seedbed/node/daemon"
 	"seedbed/node/daemon/token"
+	"seedbed/node/stream"
 )
 
 // A Problem is the answer to a request that failed (RFC 9457).
@@ -23,13 +27,26 @@ type Problem struct {
 	Hint   string         `json:"hint,omitempty" doc:"What to do about it."`
 	Kind   node.FaultKind `json:"kind,omitempty" doc:"The kind of the error, for programs; left out if the error has none."`
 	Errors []string       `json:"errors,omitempty" doc:"What is wrong with the request, one by one."`
+	retry  int            // seconds until it is worth trying again, for Retry-After; 0: not known
 }
+
+// retryAway is how many seconds a client should wait for what does not answer.
+const retryAway = 10
 
 // Error returns the detail.
 func (p *Problem) Error() string { return p.Detail }
 
 // GetStatus returns the status.
 func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders returns the headers of the answer.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retry))
+	}
+	return h
+}
 
 // ContentType returns the media type of problem details.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
@@ -64,6 +81,9 @@ func (a *api) problem(err error) error {
 	}
 	p := &Problem{Status: statusOf(err), Detail: err.Error(), Hint: a.cfg.Hint(err), Kind: node.KindOf(err)}
 	p.Title = http.StatusText(p.Status)
+	if p.Kind == node.FaultNetwork || objectstore.KindOf(err) == objectstore.Unavailable || errors.Is(err, stream.ErrStalled) {
+		p.retry = retryAway
+	}
 	return p
 }
 
@@ -80,10 +100,12 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, node.ErrClosed), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, stream.ErrStalled):
 		return http.StatusGatewayTimeout
 	case errors.As(err, &fault):
 		return statusOfFault(fault.Kind)
+	case objectstore.KindOf(err) == objectstore.Unavailable:
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }
@@ -100,12 +122,15 @@ func statusOfFault(k node.FaultKind) int {
 		return http.StatusForbidden
 	case node.FaultFull:
 		return http.StatusInsufficientStorage
+	case node.FaultNetwork:
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }
 
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	p.Title = http.StatusText(p.Status)
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // an error means that the client has gone

@@ -112,6 +112,9 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, node.ErrNoFile), errors.Is(err, node.ErrNotSelected):
 		http.NotFound(w, r)
 	default:
+		if node.KindOf(err) == node.FaultNetwork {
+			w.Header().Set("Retry-After", "10")
+		}
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	}
 }
