@@ -96,14 +96,16 @@ func Open(c Config) (*Store, error) {
 	}
 	o := &minio.Options{Secure: u.Scheme == "https", Transport: bounded{transport}, Region: c.Region, BucketLookup: lookup, MaxRetries: 1}
 	o.Creds = credentials.NewStatic("", "", "", credentials.SignatureAnonymous) // without, the library signs with an empty key
+	var creds *credentials.Credentials
 	if !c.Anonymous {
-		o.Creds = credentials.New(&steady{from: &credentials.Chain{Providers: c.providers()}})
+		creds = credentials.New(&steady{from: &credentials.Chain{Providers: c.providers()}})
+		o.Creds = creds
 	}
 	core, err := minio.NewCore(u.Host, o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the object store at %s: %w", text, err)
 	}
-	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, lookup: c.Lookup, isAnonymous: c.Anonymous, counts: &counters{}}, nil
+	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, lookup: c.Lookup, isAnonymous: c.Anonymous, creds: creds, counts: &counters{}}, nil
 }
 
 // CheckEndpoint returns an error if text cannot be Config.Endpoint.

@@ -58,6 +58,9 @@ func (e *Error) Hint() string {
 	case Changed:
 		return "let nobody else write there meanwhile, and try again"
 	case Denied:
+		if hint := AccessHint(e.Err); hint != "" {
+			return hint
+		}
 		return "give credentials that may do this: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine"
 	case Unsupported:
 		return "use another store"
@@ -94,6 +97,7 @@ func (s *Store) fail(ctx context.Context, op, name string, err error) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSilent) {
 		return ctx.Err()
 	}
+	s.renewCredentials(err)
 	e := &Error{Op: op, Name: s.at.Name(name), Kind: kindOf(err), Err: err}
 	if errors.Is(context.Cause(ctx), errSilent) {
 		e.Kind, e.Err = Unavailable, errSilent
@@ -128,7 +132,10 @@ func kindOf(err error) Kind {
 		return Unsupported
 	case "RequestTimeout", "IncompleteBody", "BadDigest", "OperationAborted", "SlowDown":
 		return Unavailable
-	case "RequestTimeTooSkewed", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken":
+	case "AccessDenied":
+		return Denied
+	}
+	if _, ok := accessHints[r.Code]; ok {
 		return Denied
 	}
 	switch r.StatusCode {

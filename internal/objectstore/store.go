@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // A Store is a place in an object store. Names of objects are relative to its prefix. Its methods may be called
@@ -30,6 +31,7 @@ type Store struct {
 
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)
 	isAnonymous bool
+	creds       *credentials.Credentials // nil if isAnonymous
 }
 
 // An Object is what the store says about an object.
@@ -75,7 +77,7 @@ func (s *Store) Stat(ctx context.Context, name string) (Object, error) {
 	s.request(&s.counts.heads)
 	o, err := s.core.StatObject(ctx, s.at.Bucket, s.at.Prefix+name, minio.StatObjectOptions{})
 	if err != nil {
-		return Object{}, s.fail(ctx, "find", name, err)
+		return Object{}, s.fail(ctx, "find", name, s.explain(ctx, name, err))
 	}
 	o.Key = s.at.Prefix + name
 	return s.object(&o), nil

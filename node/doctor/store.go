@@ -54,7 +54,7 @@ func (e *storeExamination) bad(ctx context.Context, what, text string, err error
 		return
 	}
 	var failed *objectstore.Error
-	if errors.As(err, &failed) && failed.Kind != objectstore.Denied {
+	if errors.As(err, &failed) && (failed.Kind != objectstore.Denied || objectstore.AccessHint(err) != "") {
 		advice = failed.Hint()
 	}
 	e.report(Finding{Step: StepStore, What: what, Verdict: Bad, Text: fmt.Sprintf("%s: %v", text, err), Advice: advice})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,8 @@ func checkStore(ctx context.Context, s *objectstore.Store) error {
 	case objectstore.KindOf(err) == objectstore.NotFound:
 		return exit.Fail(exit.NotFound, "check the name and --store-endpoint", fmt.Errorf("there is no bucket %s in the object store: %w", at.Bucket, err))
 	case objectstore.KindOf(err) == objectstore.Denied:
-		return exit.Fail(exit.Open, "check the credentials; they must allow to list and to read (s3:ListBucket, s3:GetObject)", fmt.Errorf("the object store refuses to list %s: %w", at, err))
+		hint := cmp.Or(objectstore.AccessHint(err), "check the credentials; they must allow to list and to read (s3:ListBucket, s3:GetObject)")
+		return exit.Fail(exit.Open, hint, fmt.Errorf("the object store refuses to list %s: %w", at, err))
 	case objectstore.KindOf(err) == objectstore.Unsupported:
 		return exit.Fail(exit.Usage, "check --store-endpoint", fmt.Errorf("what answers for %s is not an object store that can be used: %w", at, err))
 	}
