@@ -81,7 +81,7 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 		return swarm.Content{}, err
 	}
 	var refused *s3store.RefusedError
-	if err := s3store.CheckFiles(info); r.spec.Upload && errors.As(err, &refused) { // before anything is made
+	if err := s3store.CheckFiles(info, t.node.cfg.Objects.Store.Location()); r.spec.Upload && errors.As(err, &refused) { // before anything is made
 		return swarm.Content{}, NewFault(FaultUsage, refused, refused.Hint())
 	}
 	if r.spec.Upload && t.node.isStaged(t.hash) { // the store may be away

@@ -33,14 +33,14 @@ func ParseLocation(s string) (Location, error) {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		prefix += "/"
 	}
-	if len(prefix) > maxName/2 {
-		return Location{}, fmt.Errorf("the prefix in %q has more than %d bytes", s, maxName/2)
+	if len(prefix) > MaxName/2 {
+		return Location{}, fmt.Errorf("the prefix in %q has more than %d bytes", s, MaxName/2)
 	}
 	return Location{bucket, prefix}, nil
 }
 
-// maxName is the maximum length of an object's name in bytes, in all stores of this kind.
-const maxName = 1024
+// MaxName is the maximum length of an object's name in bytes, in all stores of this kind.
+const MaxName = 1024
 
 func (l Location) String() string { return strings.TrimSuffix(Scheme+l.Bucket+"/"+l.Prefix, "/") }
 

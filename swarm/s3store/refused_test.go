@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"seedbed/internal/objectstore"
+	"seedbed/internal/s3test"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/create"
 )
@@ -28,13 +31,13 @@ func TestNoTorrentWritesIntoOurFolder(t *testing.T) {
 	} {
 		info := reservedInfo(t, c.name, c.path)
 		var e *RefusedError
-		if got := errors.As(CheckFiles(info), &e); got != c.refused {
+		if got := errors.As(CheckFiles(info, objectstore.Location{}), &e); got != c.refused {
 			t.Errorf("%s %s: refused %v", c.name, c.path, got)
 		}
 		if !c.refused {
 			continue
 		}
-		if _, err := OpenWriter(t.Context(), WriterOptions{Options: Options{Info: info}, Dir: t.TempDir()}); !errors.As(err, &e) {
+		if _, err := OpenWriter(t.Context(), WriterOptions{Options: Options{Info: info, Objects: s3test.New(t).Open("")}, Dir: t.TempDir()}); !errors.As(err, &e) {
 			t.Errorf("%s %s: %v", c.name, c.path, err)
 		}
 	}
@@ -65,8 +68,22 @@ func TestAFileThatIsTooLarge(t *testing.T) {
 	for _, size := range []int64{objectstore.MaxObject, objectstore.MaxObject + 1} {
 		info.Files[0].Length = size
 		var e *RefusedError
-		if got := errors.As(CheckFiles(&info), &e); got != (size > objectstore.MaxObject) {
+		if got := errors.As(CheckFiles(&info, objectstore.Location{}), &e); got != (size > objectstore.MaxObject) {
 			t.Errorf("%d bytes: refused %v", size, got)
+		}
+	}
+}
+
+// A torrent with a path that is too long for the name of an object is refused before anything is downloaded.
+func TestNamesThatAreTooLongForObjects(t *testing.T) {
+	path := strings.Repeat(strings.Repeat("é", 90)+"/", 3)
+	info := reservedInfo(t, "films", path+"x")
+	least := len("films/") + len(path) + 1
+	for prefix, refused := range map[int]bool{0: false, objectstore.MaxName - least: false, objectstore.MaxName - least + 1: true} {
+		err := CheckFiles(info, objectstore.Location{Bucket: "bucket", Prefix: strings.Repeat("p", prefix)})
+		var e *RefusedError
+		if got := errors.As(err, &e); got != refused || got && (!utf8.ValidString(err.Error()) || len(err.Error()) > 200) {
+			t.Errorf("a prefix of %d bytes: %v", prefix, err)
 		}
 	}
 }

@@ -66,7 +66,7 @@ const uploadsOfOne = 8
 // OpenWriter opens a torrent that is to be downloaded into a store, and hashes what the store has of it. If the store does not work,
 // all is downloaded that no earlier run has hashed. ctx ends when the torrent stops: Finish then returns.
 func OpenWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
-	if err := CheckFiles(o.Info); err != nil {
+	if err := CheckFiles(o.Info, o.Objects.Location()); err != nil {
 		return nil, err
 	}
 	remote, err := newStorage(o.Options)
