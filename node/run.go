@@ -239,6 +239,9 @@ func (r *run) paused(err error) {
 		r.t.fail(err)
 		return
 	}
+	if se != nil && se.Kind == storage.Changed && r.spec.Objects && !r.spec.Upload {
+		err = &Fault{Kind: FaultVanished, Err: err, hint: "put the right object there; what is wrong is not offered to peers meanwhile"}
+	}
 	r.t.emit(Event{Kind: Warning, Err: asFault(err)})
 }
 
