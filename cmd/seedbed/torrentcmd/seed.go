@@ -23,6 +23,7 @@ import (
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/session"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/internal/objectstore"
 	"seedbed/internal/userfile"
 	"seedbed/magnet"
@@ -74,6 +75,11 @@ command prints the link and exits. The daemon must be allowed to use the folder 
 				return err
 			}
 			seeding := Seeding{App: a, Flags: &c, Making: &m, Options: opts, InStore: inStore}
+			if settings.SourceOf(cmd.Flags().Lookup("store")) == settings.FromFlag && torrents == "" {
+				if err := seeding.checkInStore(args); err != nil {
+					return err
+				}
+			}
 			target := remotecmd.LocalTarget(c.Values)
 			running, err := target.Running(cmd.Context())
 			if err != nil {
@@ -160,6 +166,17 @@ func (g *Seeding) Run(ctx context.Context, s *session.Session, paths []string) e
 		addWebSeeds(ctx, s.Config.Objects.Store, s.Specs)
 	}
 	return s.Run(ctx)
+}
+
+// checkInStore returns an error if no path can be that of a torrent whose data is in the object store: files and folders are seeded
+// from this machine, whatever --store says.
+func (g *Seeding) checkInStore(paths []string) error {
+	if slices.ContainsFunc(paths, func(p string) bool { return argument.IsLink(p) || argument.IsURL(p) || watch.HasSuffix(p) }) {
+		return nil
+	}
+	at := g.Flags.Store.Location.String()
+	return exit.Fail(exit.Usage, "leave --store out; or upload the data, and seed what seedbed create "+at+"/NAME makes",
+		fmt.Errorf("%s is on this machine, and --store is for torrents whose data is in %s", paths[0], at))
 }
 
 // addWebSeeds adds the store to the web seeds of the torrents whose objects everybody can read, in the links that are printed too.
