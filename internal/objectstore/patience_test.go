@@ -161,3 +161,24 @@ func TestListsWithoutEnd(t *testing.T) {
 		})
 	}
 }
+
+// A store that sends a few bytes now and then is as one that sends nothing, but a slow line is not.
+func TestAPartThatComesInDrips(t *testing.T) {
+	for perSecond, ok := range map[int]bool{1: false, 400: false, 800: true} {
+		synctest.Test(t, func(t *testing.T) {
+			server := s3test.New(t)
+			s := server.Open("")
+			server.Put("file", make([]byte, 100_000))
+			o := stat(t, s, "file")
+			server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Drip: perSecond} })
+			began := time.Now()
+			b, err := read(t, s, o, 0, 100_000)
+			if ok && (err != nil || len(b) != 100_000) {
+				t.Errorf("%d bytes a second: %d bytes, %v", perSecond, len(b), err)
+			}
+			if !ok && (objectstore.KindOf(err) != objectstore.Unavailable || time.Since(began) > 2*objectstore.Patience) {
+				t.Errorf("%d bytes a second: %v after %v", perSecond, err, time.Since(began))
+			}
+		})
+	}
+}

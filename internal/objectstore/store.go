@@ -146,7 +146,7 @@ func (s *Store) Read(ctx context.Context, o Object, off, n int64) (body io.ReadC
 		return nil, "", s.fail(ctx, "read", o.Name, err)
 	}
 	watch.pause()
-	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch}, got.ETag, nil
+	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch, patience: Patience}, got.ETag, nil
 }
 
 // weak begins the ETags that only say that two answers mean the same. Proxies make them when they compress. The library removes
@@ -178,16 +178,28 @@ type part struct {
 	body  io.ReadCloser
 	left  int64
 	watch *watch
+
+	fresh    int           // bytes that were read since patience was Patience
+	patience time.Duration // how long the store may take to send minProgress bytes, counted from fresh
 }
+
+// minProgress is how many bytes of a part a store sends in Patience at least. One that sends a byte now and then would hold a place
+// among the reads of a node for ever.
+const minProgress = 4 << 10
 
 // Read implements io.Reader. It returns io.EOF only after the whole part.
 func (p *part) Read(b []byte) (int, error) {
 	if p.left == 0 {
 		return 0, io.EOF
 	}
-	p.watch.progress()
+	began := time.Now()
+	p.watch.timer.Reset(p.patience)
 	n, err := p.body.Read(b[:min(int64(len(b)), p.left)])
 	p.watch.pause()
+	p.patience -= time.Since(began)
+	if p.fresh += n; p.fresh >= minProgress {
+		p.patience, p.fresh = Patience, 0
+	}
 	p.left -= int64(n)
 	p.s.counts.read.Add(int64(n))
 	if p.s.use != nil {

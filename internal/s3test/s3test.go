@@ -35,6 +35,7 @@ type Fault struct {
 	Body        []byte        // of the answer, with Status
 	Hang        bool          // there is no answer
 	CutAfter    int           // bytes of the body, after which the connection ends, if it is not 0
+	Drip        int           // bytes of the body after each of which the store pauses for a second, if it is not 0
 	Flip        bool          // a bit of the body is wrong
 	IgnoreRange bool          // the whole object is sent
 	IgnoreMatch bool          // conditions are not looked at
@@ -250,7 +251,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		encryptETags(s.fake, w, r)
 		return
 	}
-	if f.CutAfter == 0 && !f.Flip || r.Method == http.MethodHead { // no body
+	if f.CutAfter == 0 && !f.Flip && f.Drip == 0 || r.Method == http.MethodHead { // no body
 		s.fake.ServeHTTP(w, r)
 		return
 	}
@@ -267,6 +268,14 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body[:f.CutAfter])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	}
+	for f.Drip > 0 && len(body) > f.Drip {
+		if _, err := w.Write(body[:f.Drip]); err != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		body = body[f.Drip:]
+		time.Sleep(time.Second)
 	}
 	_, _ = w.Write(body)
 }
