@@ -159,7 +159,7 @@ func (t *Torrent) openStore(ctx context.Context, spec *Spec, info *metainfo.Info
 	}
 	o := t.node.cfg.Objects
 	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared, IsKnown: isKnown, NeedsAnswer: spec.Upload,
-		Warn: func(err error) { t.emit(Event{Kind: Warning, Err: asFault(err)}) }})
+		Warn: func(err error) { t.emit(Event{Kind: Warning, Err: err}) }})
 }
 
 // checkObjects looks at the objects of a torrent that does not run. They are verified when they are read.

@@ -215,7 +215,8 @@ func TestAFullDisk(t *testing.T) {
 		before := l.gets()
 		failed := 0
 		for range 100 {
-			if _, err := l.read(30<<20, 16<<10); err != nil {
+			wait := make(chan error, 1)
+			if !l.Fetch(30<<20, 16<<10, func(err error) { wait <- err }, always) && <-wait != nil {
 				failed++
 			}
 			time.Sleep(100 * time.Millisecond)

@@ -293,7 +293,7 @@ func (f *fetch) attempt(begin, size int64) error {
 		from += s.info.PieceSize(p)
 		s.shared.away.set(false)
 		s.mu.Lock()
-		f.verified, f.away, s.warned = from-begin, false, 0
+		f.verified, f.away, s.warned = from-begin, false, trouble{}
 		s.mu.Unlock()
 		f.wake(false, nil)
 	}

@@ -3,6 +3,8 @@ package s3store
 import (
 	"errors"
 	"net/http"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,5 +132,30 @@ func TestAnOutageIsReportedOnce(t *testing.T) {
 		if len(*warnings) != 2 || objectstore.KindOf((*warnings)[1]) != objectstore.Unavailable {
 			t.Errorf("warnings of 4 outages within 14 minutes: %v", *warnings)
 		}
+	})
+}
+
+// A folder of the cache that cannot be written to is reported too: nothing can be read from the store without it.
+func TestACacheThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 20<<20)
+		warnings := l.openWarned()
+		defer l.close()
+		write := l.cache.write
+		l.cache.write = func(*os.File, []byte, int64) (int, error) { return 0, syscall.EROFS }
+		for range 20 {
+			wait := make(chan error, 1)
+			l.Fetch(0, 16<<10, func(err error) { wait <- err }, always)
+			if err := <-wait; !errors.Is(err, storage.ErrAway) {
+				t.Fatal("error: ", err)
+			}
+			time.Sleep(time.Second)
+		}
+		var e *CacheFolderError
+		if len(*warnings) != 1 || !errors.As((*warnings)[0], &e) || !errors.Is(e.Err, syscall.EROFS) {
+			t.Errorf("warnings: %v", *warnings)
+		}
+		l.cache.write = write
+		l.check("when it can be written")
 	})
 }

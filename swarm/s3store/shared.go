@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"seedbed/internal/objectstore"
 )
 
 const (
@@ -40,7 +38,7 @@ type Shared struct {
 	away    away
 
 	warnings    sync.Mutex
-	lastWarning map[objectstore.Kind]time.Time // guarded by warnings
+	lastWarning map[trouble]time.Time // guarded by warnings
 
 	hits, misses atomic.Int64 // wanted ranges that were in the cache, or not
 }
@@ -48,7 +46,7 @@ type Shared struct {
 // NewShared returns what the torrents of a node share.
 func NewShared(c *Cache) *Shared {
 	s := &Shared{Cache: c, places: make(chan struct{}, fetchesAtOnce), uploads: make(chan struct{}, uploadsAtOnce),
-		lastWarning: map[objectstore.Kind]time.Time{}}
+		lastWarning: map[trouble]time.Time{}}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	return s
 }

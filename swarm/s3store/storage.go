@@ -29,7 +29,7 @@ type Options struct {
 	IsKnown bool
 	// NeedsAnswer says that Open fails if the store does not work, because nothing is known about the objects.
 	NeedsAnswer bool
-	// Warn is called when the store cannot be read: once for each kind of error until it can be read again, and at most once in 10
+	// Warn is called when the store cannot be read, or the folder of the cache not be written to: once for each kind of error until it can be read again, and at most once in 10
 	// minutes for each kind and all torrents of Shared. It may be nil.
 	Warn func(error)
 }
@@ -64,7 +64,7 @@ type Storage struct {
 	fetches map[int]*fetch        // by unit
 	damaged map[int]time.Duration // by unit: the pause before it is fetched again, because other programs damage the cache
 	refused map[int]time.Time     // by unit: until when it is not asked for
-	warned  objectstore.Kind      // of the error that was reported since the store could be read
+	warned  trouble               // of the error that was reported since the store could be read
 	running int                   // fetches that have or want a place
 	queue   []*fetch              // fetches that wait until the torrent has fewer
 	recent  [recentBlocks]reading // blocks that were wanted last
