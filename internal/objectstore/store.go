@@ -27,6 +27,7 @@ type Store struct {
 	endpoint  *url.URL
 	style     Style
 	counts    *counters
+	pace      *pace
 	use       *Usage // of For; may be nil
 
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -123,105 +124,6 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 
 // listPage is how many objects, or parts, a store lists in one answer.
 const listPage = 1000
-
-// Read opens a part of an object that has this size and ETag: n bytes from off. The error is of kind Changed if the object has
-// another one. Without an ETag only the size is compared. It returns the ETag that the object has.
-func (s *Store) Read(ctx context.Context, o Object, off, n int64) (body io.ReadCloser, etag string, err error) {
-	ctx, watch := watched(ctx)
-	var opts minio.GetObjectOptions
-	opts.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
-	if o.ETag != "" && !strings.HasPrefix(o.ETag, weak) { // RFC 9110: a weak one never matches
-		opts.Set("If-Match", `"`+o.ETag+`"`)
-	}
-	s.request(&s.counts.gets)
-	raw, got, header, err := s.core.GetObject(ctx, s.at.Bucket, s.at.Prefix+o.Name, opts)
-	if err == nil {
-		err = checkPart(o, got.ETag, header, off, n)
-		if err != nil {
-			raw.Close()
-		}
-	}
-	if err != nil {
-		defer watch.stop()
-		return nil, "", s.fail(ctx, "read", o.Name, err)
-	}
-	watch.pause()
-	return &part{s: s, ctx: ctx, name: o.Name, body: raw, left: n, watch: watch, patience: Patience}, got.ETag, nil
-}
-
-// weak begins the ETags that only say that two answers mean the same. Proxies make them when they compress. The library removes
-// the quote at the end.
-const weak = `W/"`
-
-// checkPart returns an error if an answer is not the part that was asked for.
-func checkPart(o Object, etag string, h http.Header, off, n int64) error {
-	if etag != "" && o.ETag != "" && strings.TrimPrefix(etag, weak) != strings.TrimPrefix(o.ETag, weak) {
-		return errReplaced
-	}
-	switch r := h.Get("Content-Range"); {
-	case r == "" && off == 0 && n == o.Size: // some stores send the whole without a range
-		return nil
-	case r != fmt.Sprintf("bytes %d-%d/%d", off, off+n-1, o.Size) && r != fmt.Sprintf("bytes %d-%d/*", off, off+n-1):
-		if strings.HasPrefix(r, fmt.Sprintf("bytes %d-", off)) { // the object has another size
-			return errReplaced
-		}
-		return errNoRange
-	}
-	return nil
-}
-
-// part is the body of an answer to Read.
-type part struct {
-	s     *Store
-	ctx   context.Context
-	name  string
-	body  io.ReadCloser
-	left  int64
-	watch *watch
-
-	fresh    int           // bytes that were read since patience was Patience
-	patience time.Duration // how long the store may take to send minProgress bytes, counted from fresh
-}
-
-// minProgress is how many bytes of a part a store sends in Patience at least. One that sends a byte now and then would hold a place
-// among the reads of a node for ever.
-const minProgress = 4 << 10
-
-// Read implements io.Reader. It returns io.EOF only after the whole part.
-func (p *part) Read(b []byte) (int, error) {
-	if p.left == 0 {
-		return 0, io.EOF
-	}
-	began := time.Now()
-	p.watch.timer.Reset(p.patience)
-	n, err := p.body.Read(b[:min(int64(len(b)), p.left)])
-	p.watch.pause()
-	p.patience -= time.Since(began)
-	if p.fresh += n; p.fresh >= minProgress {
-		p.patience, p.fresh = Patience, 0
-	}
-	p.left -= int64(n)
-	p.s.counts.read.Add(int64(n))
-	if p.s.use != nil {
-		p.s.use.Read.Add(int64(n))
-	}
-	if err == io.EOF && p.left == 0 {
-		return n, nil
-	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = errCut
-	}
-	if err != nil {
-		err = p.s.fail(p.ctx, "read", p.name, err)
-	}
-	return n, err
-}
-
-// Close ends the request.
-func (p *part) Close() error {
-	p.watch.stop()
-	return p.body.Close()
-}
 
 // A Condition says when an object may be written.
 type Condition struct {

@@ -35,6 +35,8 @@ type Fault struct {
 	Body        []byte        // of the answer, with Status
 	Hang        bool          // there is no answer
 	CutAfter    int           // bytes of the body, after which the connection ends, if it is not 0
+	HangAfter   int           // bytes of the body, after which nothing comes, if it is not 0
+	HangFor     time.Duration // how long nothing comes then; 0 is for ever
 	Drip        int           // bytes of the body after each of which the store pauses for a second, if it is not 0
 	Flip        bool          // a bit of the body is wrong
 	IgnoreRange bool          // the whole object is sent
@@ -251,7 +253,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		encryptETags(s.fake, w, r)
 		return
 	}
-	if f.CutAfter == 0 && !f.Flip && f.Drip == 0 || r.Method == http.MethodHead { // no body
+	if f.CutAfter == 0 && f.HangAfter == 0 && f.Drip == 0 && !f.Flip || r.Method == http.MethodHead { // no body
 		s.fake.ServeHTTP(w, r)
 		return
 	}
@@ -268,6 +270,16 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body[:f.CutAfter])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	}
+	if f.HangAfter > 0 && f.HangAfter < len(body) {
+		_, _ = w.Write(body[:f.HangAfter])
+		_ = http.NewResponseController(w).Flush()
+		if f.HangFor == 0 {
+			<-r.Context().Done()
+			return
+		}
+		time.Sleep(f.HangFor)
+		body = body[f.HangAfter:]
 	}
 	for f.Drip > 0 && len(body) > f.Drip {
 		if _, err := w.Write(body[:f.Drip]); err != nil {
