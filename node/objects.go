@@ -88,7 +88,8 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 		return r.openWriter(ctx, info, progress)
 	}
 	m := t.summary.Load()
-	s, err := t.openStore(ctx, &r.spec, info, m != nil && m.isComplete()) // a torrent that wakes does not wait for the store
+	// A torrent that wakes does not wait for the store.
+	s, err := t.openStore(ctx, &r.spec, s3store.Options{Info: info, IsKnown: m != nil && m.isComplete(), NeedsAnswer: r.spec.Upload})
 	if err != nil {
 		return swarm.Content{}, r.spec.storeFault(err)
 	}
@@ -152,21 +153,21 @@ func (s *Spec) storeFault(err error) error {
 	return asFault(err)
 }
 
-// openStore opens the objects of a torrent. isKnown is as in s3store.Options.
-func (t *Torrent) openStore(ctx context.Context, spec *Spec, info *metainfo.Info, isKnown bool) (*s3store.Storage, error) {
+// openStore opens the objects of a torrent in the store of the node.
+func (t *Torrent) openStore(ctx context.Context, spec *Spec, o s3store.Options) (*s3store.Storage, error) {
 	if err := t.node.checkStore(spec); err != nil {
 		return nil, err
 	}
-	o := t.node.cfg.Objects
-	return s3store.Open(ctx, s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared, IsKnown: isKnown, NeedsAnswer: spec.Upload,
-		Warn: func(err error) { t.emit(Event{Kind: Warning, Err: err}) }})
+	o.Hash, o.Objects, o.Shared = t.hash, t.node.cfg.Objects.Store, t.node.cfg.Objects.Shared
+	o.Warn = func(err error) { t.emit(Event{Kind: Warning, Err: err}) }
+	return s3store.Open(ctx, o)
 }
 
 // checkObjects looks at the objects of a torrent that does not run. They are verified when they are read.
 func (t *Torrent) checkObjects(ctx context.Context, spec *Spec, info *metainfo.Info) error {
-	s, err := t.openStore(ctx, spec, info, false)
+	s, err := t.openStore(ctx, spec, s3store.Options{Info: info, NeedsAnswer: true})
 	if err != nil {
-		return err
+		return spec.storeFault(err)
 	}
 	t.noteChecked(info, info.Wanted(nil), s.Have())
 	return s.Close()

@@ -203,6 +203,31 @@ func TestAMissingObjectIsAFailure(t *testing.T) {
 	})
 }
 
+// A paused torrent that lacks an object does not become complete because the store cannot be asked.
+func TestARecheckWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 5 * ms})
+		spec, dir := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
+		b := newBucket(t)
+		b.put(dir, "data/")
+		b.Remove("data/things/a.bin")
+		a, end := b.start(n, 1, "data", noDHT)
+		defer end()
+		x := a.add(Spec{Torrent: spec.Torrent, Objects: true, Persistent: true})
+		awaitPhase(t, x, lifecycle.Missing)
+		if err := settled(x, x.Pause(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		b.SetDown(true)
+		if err := settled(x, x.Recheck(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if x.WasComplete() || !strings.Contains(a.warnings(), "cannot check the files of things: list s3://bucket/data/") {
+			t.Errorf("complete %v; %s", x.WasComplete(), a.warnings())
+		}
+	})
+}
+
 // The metadata of a magnet link comes from peers, and the files from the store.
 func TestAMagnetLinkWithObjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -105,7 +105,7 @@ func (t *Torrent) openRestingObjects(spec *Spec, info *metainfo.Info) (*restingO
 			return nil, err
 		}
 	}
-	if o.Storage, err = t.openStore(context.Background(), spec, info, true); err != nil && o.files != nil {
+	if o.Storage, err = t.openStore(context.Background(), spec, s3store.Options{Info: info, IsKnown: true}); err != nil && o.files != nil {
 		o.files.Close()
 	}
 	return o, err

@@ -65,11 +65,15 @@ func (w *Writer) findExisting(ctx context.Context, local bitset.Set, progress fu
 func (w *Writer) hashExisting(ctx context.Context, pieces bitset.Set, done func(p int, right bool)) error {
 	s := w.remote
 	var mu sync.Mutex
+	lost := bitset.New(len(w.o.Info.Files)) // files whose objects cannot be read: zeros are hashed in their place
 	h := hasher{info: w.o.Info, newHash: w.o.Info.NewPieceHash, places: w.o.Shared.places,
 		open: func(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
 			body, err := s.open(ctx, sp)
 			switch objectstore.KindOf(err) {
-			case objectstore.Changed, objectstore.NotFound: // the hash of zeros is wrong
+			case objectstore.Changed, objectstore.NotFound:
+				mu.Lock()
+				lost.Add(sp.File)
+				mu.Unlock()
 				return nil, nil
 			}
 			return body, err
@@ -77,13 +81,16 @@ func (w *Writer) hashExisting(ctx context.Context, pieces bitset.Set, done func(
 		done: func(p int, d metainfo.Digest) {
 			s.compared.Add(w.o.Info.DataSize(p))
 			right := d == w.o.Info.Digest(p)
+			mu.Lock()
+			defer mu.Unlock()
+			for sp := range w.o.Info.PieceSpans(p) { // the file may be zeros
+				right = right && !lost.Has(sp.File)
+			}
 			if right {
 				s.mu.Lock()
 				s.proven.Add(p)
 				s.mu.Unlock()
 			}
-			mu.Lock()
-			defer mu.Unlock()
 			done(p, right)
 		}}
 	return h.run(ctx, pieces)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -268,5 +269,29 @@ func TestWrongObjectsThatAreThereAlready(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.finish("corrected")
+	})
+}
+
+// An object that is listed and cannot be read has nothing of the torrent, although its file is zeros.
+func TestAFileOfZerosIsNotThereUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 300_000
+		l := newLab(t, metainfo.V2)
+		l.isZeros = true
+		l.make(metainfo.V2, "film", "data/film/%03d", []int{size, size})
+		w := newWriterLabOf(l)
+		w.putExcept()
+		w.server.Put(object(0), bytes.Repeat([]byte("x"), size))
+		w.server.SetFault(func(r *http.Request) s3test.Fault {
+			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, object(0)) {
+				return s3test.Fault{Status: http.StatusNotFound}
+			}
+			return s3test.Fault{}
+		})
+		w.open()
+		defer w.close()
+		if _, lacks := w.lacking(); lacks != size {
+			t.Errorf("%d bytes are missing", lacks)
+		}
 	})
 }

@@ -30,6 +30,7 @@ type lab struct {
 	at      string // location of the store
 	info    *metainfo.Info
 	data    []byte // of the torrent, without padding
+	isZeros bool   // make makes files of zeros
 	cache   *Cache
 	handles *storage.Handles
 	*Storage
@@ -59,7 +60,9 @@ func (l *lab) make(format metainfo.Format, torrent, objects string, sizes []int)
 	l.data = nil
 	for i, n := range sizes {
 		b := make([]byte, n)
-		_, _ = random.Read(b)
+		if !l.isZeros {
+			_, _ = random.Read(b)
+		}
 		l.data = append(l.data, b...)
 		name, object := torrent, strings.TrimSuffix(objects, "/%03d")
 		if len(sizes) > 1 {

@@ -41,7 +41,13 @@ type writerLab struct {
 // newWriterLab makes a torrent of files of these sizes, and takes its objects out of the store.
 func newWriterLab(t *testing.T, format metainfo.Format, sizes ...int) *writerLab {
 	t.Helper()
-	w := &writerLab{lab: newLab(t, format, sizes...), objects: map[string][]byte{}, stage: filepath.Join(t.TempDir(), "stage")}
+	return newWriterLabOf(newLab(t, format, sizes...))
+}
+
+// newWriterLabOf takes the objects of a torrent out of the store.
+func newWriterLabOf(l *lab) *writerLab {
+	l.t.Helper()
+	w := &writerLab{lab: l, objects: map[string][]byte{}, stage: filepath.Join(l.t.TempDir(), "stage")}
 	w.lab.open()
 	w.whole = make([]byte, 0, w.info.Length)
 	rest := w.data
