@@ -179,6 +179,23 @@ func (a *Announcer) IsAnnounced(infohash id.ID) bool {
 	return t != nil && t.scheduled
 }
 
+// LastAnnounce returns how long ago nodes last accepted an announce of an infohash, in the family where that is shorter. It
+// returns false if it is not kept announced, or none has accepted it yet.
+func (a *Announcer) LastAnnounce(infohash id.ID) (ago time.Duration, ok bool) {
+	if !a.IsAnnounced(infohash) {
+		return 0, false
+	}
+	for _, l := range a.legs {
+		l.mu.Lock()
+		at, did := l.s.LastAnnounce(infohash)
+		l.mu.Unlock()
+		if since := a.d.now().Sub(at); did && (!ok || since < ago) {
+			ago, ok = since, true
+		}
+	}
+	return ago, ok
+}
+
 // isOwned reports whether t is to be announced. mu is held.
 func (a *Announcer) isOwned(t *Announcement) bool {
 	return t.Key == id.ID{} || a.owns == nil || a.owns(t.Key)

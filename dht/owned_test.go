@@ -28,8 +28,9 @@ func TestOnlyOwnedInfohashesAreAnnounced(t *testing.T) {
 				}
 				f := newFound()
 				nodes[3].Lookup(t.Context(), k, f.add)
-				if (len(f.peers) > 0) != isWanted || a.IsAnnounced(k) != isWanted {
-					t.Errorf("%s: %v is announced: %t, and found: %v", what, k, a.IsAnnounced(k), f.peers)
+				ago, isAccepted := a.LastAnnounce(k)
+				if (len(f.peers) > 0) != isWanted || a.IsAnnounced(k) != isWanted || isAccepted != isWanted || ago > time.Hour {
+					t.Errorf("%s: %v is announced: %t, %v ago (%t), and found: %v", what, k, a.IsAnnounced(k), ago, isAccepted, f.peers)
 				}
 			}
 			if s := a.Stats(); s.Torrents != scheduled || s.Keyed != 2 || s.Owned != owned {

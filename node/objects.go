@@ -197,5 +197,13 @@ func (t *Torrent) StoreUsage() StoreUsage {
 	return u
 }
 
+// CachedBytes returns how many bytes of the torrent the cache of the object store has. It is zero if its files are elsewhere.
+func (t *Torrent) CachedBytes() int64 {
+	if o := t.node.cfg.Objects; o != nil && t.spec().Objects {
+		return o.Shared.Cache.TorrentSize(t.hash)
+	}
+	return 0
+}
+
 // Objects returns the object store of the node, or nil.
 func (n *Node) Objects() *Objects { return n.cfg.Objects }

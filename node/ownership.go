@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"seedbed/internal/id"
 )
@@ -72,6 +73,15 @@ func (t *Torrent) ownedKey() id.ID {
 // IsAnnounced reports whether the node keeps an infohash announced in the DHT.
 func (n *Node) IsAnnounced(infohash id.ID) bool {
 	return n.announcer != nil && n.announcer.IsAnnounced(infohash)
+}
+
+// LastAnnounce returns how long ago nodes of the DHT last accepted an announce of an infohash. It returns false if the node does not
+// keep it announced, or none has accepted it yet.
+func (n *Node) LastAnnounce(infohash id.ID) (ago time.Duration, ok bool) {
+	if n.announcer == nil {
+		return 0, false
+	}
+	return n.announcer.LastAnnounce(infohash)
 }
 
 // SetPartners sets the addresses at which peers find the other nodes of the fleet with the same object store. The node does not

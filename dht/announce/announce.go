@@ -224,6 +224,15 @@ func (s *Scheduler) Remove(infohash id.ID) {
 	s.items.release(i)
 }
 
+// LastAnnounce returns when nodes last accepted an announce of an infohash. It returns false if none has since it was added.
+func (s *Scheduler) LastAnnounce(infohash id.ID) (at mono.Time, ok bool) {
+	i, known := s.all.find(infohash)
+	if !known || !s.items.at(i).announced {
+		return 0, false
+	}
+	return s.items.at(i).since, true
+}
+
 // SetOwn changes our id.
 func (s *Scheduler) SetOwn(own id.ID) { s.cfg.Own = own }
 

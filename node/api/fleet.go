@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,7 +31,7 @@ type FleetPath struct {
 
 func (a *api) addFleet() {
 	huma.Register(a.huma, operation(http.MethodGet, "/v1/fleet", "get-fleet", "List the nodes of the fleet", token.Read), a.getFleet)
-	huma.Register(a.huma, operation(http.MethodGet, "/v1/fleet/owners/{infohash}", "get-fleet-owners", "Show which nodes of the fleet announce a torrent of the store", token.Read), a.getFleetOwners)
+	huma.Register(a.huma, operation(http.MethodGet, "/v1/fleet/owners/{infohash}", "get-fleet-owners", "Ask all nodes of the fleet whether they announce a torrent of the catalogue, and what they do for it", token.Read), a.getFleetOwners)
 }
 
 func (a *api) getFleet(context.Context, *struct{}) (*struct{ Body Fleet }, error) {
@@ -46,7 +47,7 @@ func (a *api) getFleet(context.Context, *struct{}) (*struct{ Body Fleet }, error
 	return &struct{ Body Fleet }{out}, nil
 }
 
-func (a *api) getFleetOwners(_ context.Context, in *FleetPath) (*struct{ Body *view.FleetOwners }, error) {
+func (a *api) getFleetOwners(ctx context.Context, in *FleetPath) (*struct{ Body *view.FleetOwners }, error) {
 	f, err := a.Fleet()
 	if err != nil {
 		return nil, a.problem(err)
@@ -59,10 +60,47 @@ func (a *api) getFleetOwners(_ context.Context, in *FleetPath) (*struct{ Body *v
 	if t := a.Node().Torrent(infohash); t != nil { // a hybrid has two infohashes and the same owners for both
 		key = t.InfoHash()
 	}
+	answers, err := f.Ask(ctx, infohash)
+	if err != nil {
+		return nil, a.problem(err)
+	}
 	now := time.Now()
-	o := &view.FleetOwners{Head: view.NewHead(infohash, now), Owners: f.Owners(key), Announced: a.Node().IsAnnounced(infohash)}
+	o := &view.FleetOwners{Head: view.NewHead(infohash, now), Owners: f.Owners(key), Announced: a.Node().IsAnnounced(infohash), Agree: true}
+	if o.Owners == nil {
+		o.Owners = []string{}
+	}
+	for i := range answers {
+		h := fleetHolderOf(&answers[i])
+		if o.Holders = append(o.Holders, h); answers[i].State == fleet.Answered {
+			o.Agree = o.Agree && slices.Equal(h.Owners, o.Owners)
+			o.Uploaded, o.Requests, o.Fetched = o.Uploaded+h.Uploaded, o.Requests+h.Requests, o.Fetched+h.Fetched
+		}
+	}
 	view.Complete(o, now)
 	return &struct{ Body *view.FleetOwners }{o}, nil
+}
+
+// fleetHolderOf returns the object of what a node of the fleet says of a torrent.
+func fleetHolderOf(a *fleet.Answer) *view.FleetHolder {
+	o := &view.FleetHolder{Name: a.Name, Self: a.Self, Has: a.Has, Owners: a.Owners, Announces: a.Announces, Cached: a.Cached,
+		Connected: a.Connected, Uploaded: a.Uploaded, Requests: a.Requests, Fetched: a.Fetched}
+	switch a.State {
+	case fleet.Answered:
+		o.State = "answered"
+	case fleet.Silent:
+		o.State = "silent"
+	case fleet.Gone:
+		o.State = "lost"
+	case fleet.Elsewhere:
+		o.State = "other_store"
+	}
+	if a.State == fleet.Answered && a.LastAnnounce >= 0 {
+		o.LastAnnounce = &a.LastAnnounce
+	}
+	if o.Owners == nil {
+		o.Owners = []string{}
+	}
+	return o
 }
 
 // fleetNodeOf returns the object of a node of the fleet.

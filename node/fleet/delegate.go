@@ -28,14 +28,43 @@ func (d *delegate) NodeMeta(int) []byte {
 	return b
 }
 
-// NotifyMsg implements memberlist.Delegate: it takes the report of a member.
+// NotifyMsg implements memberlist.Delegate: it takes a message of a member.
 func (d *delegate) NotifyMsg(b []byte) {
-	f := (*Fleet)(d)
-	r, err := parseReport(b)
-	if err != nil {
-		f.log.Debug("fleet: a report was ignored", "err", err)
-		return
+	if err := (*Fleet)(d).take(b); err != nil {
+		d.log.Debug("fleet: a message was ignored", "err", err)
 	}
+}
+
+// take takes a message of a member.
+func (f *Fleet) take(b []byte) error {
+	var tag byte
+	if len(b) > 0 {
+		tag = b[0]
+	}
+	switch tag {
+	case questionTag:
+		q, err := parseQuestion(b)
+		if err == nil {
+			f.takeQuestion(q)
+		}
+		return err
+	case answerTag:
+		a, err := parseAnswer(b)
+		if err == nil {
+			f.takeAnswer(&a)
+		}
+		return err
+	default:
+		r, err := parseReport(b)
+		if err == nil {
+			f.takeReport(&r)
+		}
+		return err
+	}
+}
+
+// takeReport takes the report of a member.
+func (f *Fleet) takeReport(r *report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := &f.members
@@ -43,7 +72,7 @@ func (d *delegate) NotifyMsg(b []byte) {
 		return
 	}
 	if before, ok := m.reports[r.Name]; !ok || r.isNewer(&before.report) {
-		m.reports[r.Name] = received{r, f.now()}
+		m.reports[r.Name] = received{*r, f.now()}
 	}
 }
 

@@ -9,8 +9,8 @@
 // usual, and each node still serves everything. So both sides of a network partition go on.
 //
 // Membership changes take effect after a delay (settle.go), so that a short failure moves nothing. Files: transport.go has the
-// sockets, message.go what members send each other, members.go what is known of them, join.go how a node finds the others,
-// and key.go the key that they share.
+// sockets, message.go what members send each other, ask.go how one asks the others about a torrent, members.go what is known of them,
+// join.go how a node finds the others, and key.go the key that they share.
 package fleet
 
 import (
@@ -102,6 +102,10 @@ type Fleet struct {
 	members  members
 	joined   joining
 	own      meter
+	asking   map[uint64]*asking // by question.Ref
+
+	questions chan question // of other members; capacity maxQuestions
+	places    chan struct{} // one for each call of Ask; capacity maxAsking
 }
 
 // Open makes the node a member. It does not wait for the others. An error is about the configuration or the sockets.
@@ -117,7 +121,8 @@ func Open(cfg Config) (*Fleet, error) {
 			return nil, node.NetworkFault(err)
 		}
 	}
-	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), epoch: time.Now(), store: hashOf(cfg.Store)}
+	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), asking: map[uint64]*asking{}, questions: make(chan question, maxQuestions), places: make(chan struct{}, maxAsking),
+		epoch: time.Now(), store: hashOf(cfg.Store)}
 	f.members.init(0)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.port = newTransport(network, f.address, f.hasMemberAt, f.log)
@@ -133,6 +138,7 @@ func Open(cfg Config) (*Fleet, error) {
 	}
 	f.wg.Go(f.run)
 	f.wg.Go(f.keepJoining)
+	f.wg.Go(f.keepAnswering)
 	return f, nil
 }
 

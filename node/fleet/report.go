@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"github.com/hashicorp/memberlist"
 )
 
 // meter makes the reports of this node.
@@ -51,19 +49,9 @@ func (f *Fleet) sendReport() {
 	}
 	m.seq++
 	r.Seq, m.last, m.at = m.seq, r, time.Now()
-	var to []memberlist.Node
-	for name, m := range f.members.live {
-		if name != f.cfg.Name {
-			to = append(to, m.node)
-		}
-	}
+	to := f.nodes(func(name string) bool { return name != f.cfg.Name })
 	f.mu.Unlock()
-	b := r.encode()
-	for _, n := range to {
-		if err := f.list.Load().SendBestEffort(&n, b); err != nil {
-			f.log.Debug("fleet: a report was not sent", "to", n.Name, "err", err)
-		}
-	}
+	f.send(to, r.encode())
 }
 
 // meta returns what this node says of itself.

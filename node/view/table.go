@@ -41,7 +41,7 @@ var Table = []Entry{
 	{"pin", "A link whose content a daemon keeps alive.", &Pin{}},
 	{"pin_list", "A list of pins that a daemon subscribes to.", &PinList{}},
 	{"fleet_node", "A node of a fleet.", &FleetNode{}},
-	{"fleet_owners", "The nodes of a fleet that announce a torrent.", &FleetOwners{}},
+	{"fleet_owners", "What the nodes of a fleet do for a torrent.", &FleetOwners{}},
 	{"catalogue", "What a daemon shares of the catalogue of its object store.", &Catalogue{}},
 	{"follow_history", "The versions of a followed publication.", &FollowHistory{}},
 	{"difference", "How two versions of a publication differ.", &Difference{}},

@@ -36,6 +36,7 @@ type Cache struct {
 	blocks   *lru
 	torrents map[id.ID]uint32 // numbers of torrents, for short keys
 	folders  []string         // of the torrents in dir, by number
+	sizes    []int64          // bytes of the blocks of each torrent, by number
 	size     int64            // of blocks, and of those that are reserved
 	nextFile uint32           // number of the next file
 	removed  []string         // names of files to be deleted after mu is unlocked
@@ -168,7 +169,7 @@ func (c *Cache) number(hash id.ID) uint32 {
 		n = uint32(len(c.folders))
 		c.torrents[hash] = n
 		name := hash.String()
-		c.folders = append(c.folders, filepath.Join(name[:2], name))
+		c.folders, c.sizes = append(c.folders, filepath.Join(name[:2], name)), append(c.sizes, 0)
 	}
 	return n
 }
@@ -177,6 +178,7 @@ func (c *Cache) number(hash id.ID) uint32 {
 func (c *Cache) insert(k blockKey, b cached) {
 	c.remove(k)
 	c.size += int64(b.size)
+	c.sizes[k.torrent] += int64(b.size)
 	c.blocks.set(k, b)
 	c.shrink(c.bound(), &k)
 }
@@ -193,6 +195,7 @@ func (c *Cache) bound() int64 {
 func (c *Cache) remove(k blockKey) {
 	if b, ok := c.blocks.remove(k); ok {
 		c.size -= int64(b.size)
+		c.sizes[k.torrent] -= int64(b.size)
 		c.removed = append(c.removed, c.name(k, b.file), c.name(k, b.file)+newSuffix)
 	}
 }
@@ -315,6 +318,17 @@ func (c *Cache) Size() (blocks int, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.blocks.len(), c.size
+}
+
+// TorrentSize returns the number of bytes of a torrent's blocks.
+func (c *Cache) TorrentSize(hash id.ID) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.torrents[hash]
+	if !ok {
+		return 0
+	}
+	return c.sizes[n]
 }
 
 // Close waits until all blocks are synced, but not for ever. No Storage may use the cache any more. If the disk does not answer, the

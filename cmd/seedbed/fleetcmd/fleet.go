@@ -23,8 +23,8 @@ func Fleet(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fleet",
 		Short: "Show the nodes that share an object store, and make their key",
-		Long: `Several daemons over one object store form a fleet: each torrent of the store is announced by
-two of them, and all of them serve it. seedbed daemon --fleet starts a node of a fleet.`,
+		Long: `Several daemons over one object store form a fleet: each torrent of the catalogue of
+the store is announced by two of them, and all of them serve it. seedbed daemon --fleet starts a node of a fleet.`,
 		Args: app.KnownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -35,10 +35,11 @@ two of them, and all of them serve it. seedbed daemon --fleet starts a node of a
 func status(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [INFOHASH]",
-		Short: "Show the nodes of a fleet and their shares, or the nodes that announce a torrent",
-		Long: `Show the nodes of the fleet as the running daemon sees them: how many torrents of the store each
-announces, what it sends to peers, how often its cache had what they asked for, and what it has
-read from the store. With an infohash, show which nodes announce that torrent.`,
+		Short: "Show the nodes of a fleet and their shares, or what they do for a torrent",
+		Long: `Show the nodes of the fleet as the running daemon sees them: how many torrents of the catalogue
+each announces, what it sends to peers, how often its cache had what they asked for, and what it
+has read from the store. With an infohash, ask all nodes whether they announce that torrent, and
+show what each has in its cache, sends to peers and has read from the store for it.`,
 		Example: "  seedbed fleet status\n  seedbed fleet status c9e15763f722f23e98a29decdfae341b98d53056",
 		Args:    cobra.MaximumNArgs(1),
 	}
@@ -68,6 +69,7 @@ read from the store. With an infohash, show which nodes announce that torrent.`,
 				return err
 			}
 		}
+		printSum(a, f.Nodes)
 		if f.Error != "" {
 			a.Warn(fmt.Errorf("no node of --fleet can be reached: %s", report.Exact(f.Error)))
 		}
@@ -77,19 +79,6 @@ read from the store. With an infohash, show which nodes announce that torrent.`,
 		return nil
 	}
 	return cmd
-}
-
-func printOwners(a *app.App, o *view.FleetOwners) error {
-	if a.JSON {
-		return a.Put(o)
-	}
-	if len(o.Owners) == 0 {
-		a.Say("no node owns a torrent yet: the daemon has just started")
-	}
-	for _, name := range o.Owners {
-		a.Result("%s", report.Exact(name))
-	}
-	return nil
 }
 
 func printNode(a *app.App, o *view.FleetNode) error {
@@ -110,7 +99,11 @@ func printNode(a *app.App, o *view.FleetNode) error {
 		}
 		return nil
 	}
-	a.Result("    announces %d of %s of the store; %s connected", o.Owned, report.Plural(int(o.Torrents), "torrent"), report.Plural(int(o.Connected), "peer"))
+	others := ""
+	if o.Announced > o.Owned {
+		others = fmt.Sprintf(", and %d that it does not share", o.Announced-o.Owned)
+	}
+	a.Result("    announces %d of %s of the catalogue%s; %s connected", o.Owned, report.Plural(int(o.Torrents), "torrent"), others, report.Plural(int(o.Connected), "peer"))
 	cache := ""
 	if reads := o.Hits + o.Misses; reads > 0 {
 		cache = fmt.Sprintf("; %d%% of %s from the cache", o.Hits*100/reads, report.Plural(int(reads), "read"))
@@ -118,6 +111,21 @@ func printNode(a *app.App, o *view.FleetNode) error {
 	a.Result("    sent %s, now %s%s", report.Size(o.Uploaded), report.Rate(float64(o.UpRate)), cache)
 	a.Result("    read %s from the store in %s", report.Size(o.Fetched), report.Plural(int(o.Requests), "request"))
 	return nil
+}
+
+// printSum prints what all nodes of a fleet have done together.
+func printSum(a *app.App, nodes []*view.FleetNode) {
+	var known int
+	var uploaded, rate, read, requests int64
+	for _, o := range nodes {
+		if o.Age != nil {
+			known++
+			uploaded, rate, read, requests = uploaded+o.Uploaded, rate+o.UpRate, read+o.Fetched, requests+o.Requests
+		}
+	}
+	if known > 1 && !a.JSON {
+		a.Result("together  sent %s, now %s; read %s from the store in %s", report.Size(uploaded), report.Rate(float64(rate)), report.Size(read), report.Plural(int(requests), "request"))
+	}
 }
 
 func key(a *app.App) *cobra.Command {

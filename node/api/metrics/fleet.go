@@ -10,8 +10,8 @@ import (
 func fleetOf(status func() fleet.Status) prometheus.Collector {
 	g := new(group)
 	nodes := g.describe("fleet_nodes", "Nodes of the fleet that are known: live ones, lost ones whose torrents have not moved yet, and those with another store.", "state")
-	torrents := g.describe("fleet_torrents", "Infohashes of the store that this node shares.")
-	owned := g.describe("fleet_owned_torrents", "Infohashes of the store that this node owns and announces.")
+	torrents := g.describe("fleet_torrents", "Infohashes of the catalogue of the store that this node shares. Torrents that were added by hand are not counted.")
+	owned := g.describe("fleet_owned_torrents", "Infohashes of the catalogue of the store that this node owns and announces.")
 	settling := g.describe("fleet_settling", "1 while nodes have joined or left and the torrents are not divided anew yet.")
 	alone := g.describe("fleet_unreachable", "1 if none of the nodes of --fleet can be reached.")
 	g.collect = func(s sink) {
