@@ -38,23 +38,39 @@ func (n *Node) setObjects(spec *Spec) error {
 	case o == nil:
 		return ErrNoStore
 	}
-	spec.Seed, spec.Dir, spec.store = !spec.Upload, o.Shared.Cache.Dir(), o.Store.Location().String()
+	spec.Seed, spec.Dir = !spec.Upload, o.Shared.Cache.Dir()
+	if spec.store == "" { // MakeObjects has not said where they are
+		spec.store = o.Store.Location().String()
+	}
 	return nil
 }
 
 // checkStore returns an error if the files of a torrent are in an object store that the node does not have.
 func (n *Node) checkStore(spec *Spec) error {
-	o := n.cfg.Objects
-	switch {
-	case !spec.Objects || o != nil && o.Store.Location().String() == spec.store:
+	if !spec.Objects {
 		return nil
-	case o == nil:
-		return NewFault(FaultUsage, fmt.Errorf("the files are in the object store %s, and this node has none", spec.store),
+	}
+	_, err := n.storeOf(spec)
+	return err
+}
+
+// storeOf returns the store at the place where a torrent of objects is: that of the node, or a folder below it.
+func (n *Node) storeOf(spec *Spec) (*objectstore.Store, error) {
+	o := n.cfg.Objects
+	if o == nil {
+		return nil, NewFault(FaultUsage, fmt.Errorf("the files are in the object store %s, and this node has none", spec.store),
 			"start it with --store "+spec.store)
-	default:
-		return NewFault(FaultUsage, fmt.Errorf("the files are in the object store %s, and that of this node is %s", spec.store, o.Store.Location()),
+	}
+	own := o.Store.Location()
+	if own.String() == spec.store {
+		return o.Store, nil
+	}
+	at, err := objectstore.ParseLocation(spec.store)
+	if err != nil || !own.Contains(at) || spec.Upload { // an upload goes on where it has begun
+		return nil, NewFault(FaultUsage, fmt.Errorf("the files are in the object store %s, and that of this node is %s", spec.store, own),
 			"start it with --store "+spec.store+", or remove the torrent and add it again")
 	}
+	return o.Store.At(at.Prefix), nil
 }
 
 // StoreLocation returns the place of Config.Objects, as in s3://BUCKET/PREFIX, or "".
@@ -77,11 +93,12 @@ func (s *Spec) refuseObjects(what string) error {
 // openObjects opens the files of a torrent in the object store. They are not hashed now, but before they are served.
 func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (_ swarm.Content, err error) {
 	t := r.t
-	if err := t.node.checkStore(&r.spec); err != nil {
+	store, err := t.node.storeOf(&r.spec)
+	if err != nil {
 		return swarm.Content{}, err
 	}
 	var refused *s3store.RefusedError
-	if err := s3store.CheckFiles(info, t.node.cfg.Objects.Store.Location()); r.spec.Upload && errors.As(err, &refused) { // before anything is made
+	if err := s3store.CheckFiles(info, store.Location()); r.spec.Upload && errors.As(err, &refused) { // before anything is made
 		return swarm.Content{}, NewFault(FaultUsage, refused, refused.Hint())
 	}
 	if r.spec.Upload && t.node.isStaged(t.hash) { // the store may be away
@@ -114,7 +131,11 @@ func (r *run) openObjects(ctx context.Context, info *metainfo.Info, progress fun
 
 // openWriter opens a torrent that is downloaded into the store. What is not uploaded yet is in its staging folder.
 func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
-	t, n, o := r.t, r.t.node, r.t.node.cfg.Objects
+	t, n := r.t, r.t.node
+	store, err := n.storeOf(&r.spec)
+	if err != nil {
+		return swarm.Content{}, err
+	}
 	if t.endFetch() {
 		return swarm.Content{}, errEnded
 	}
@@ -131,7 +152,7 @@ func (r *run) openWriter(ctx context.Context, info *metainfo.Info, progress func
 	}
 	stored := storedBlocks(local)
 	w, err := s3store.OpenWriter(r.ctx, s3store.WriterOptions{
-		Options: s3store.Options{Info: info, Hash: t.hash, Objects: o.Store, Shared: o.Shared}, Local: local, Dir: staging, Progress: progress,
+		Options: s3store.Options{Info: info, Hash: t.hash, Objects: store, Shared: n.cfg.Objects.Shared}, Local: local, Dir: staging, Progress: progress,
 		Warn: func(err error) { t.emit(Event{Kind: Warning, Err: asFault(err)}) }})
 	if err != nil {
 		return swarm.Content{}, errors.Join(err, local.Close())
@@ -155,10 +176,11 @@ func (s *Spec) storeFault(err error) error {
 
 // openStore opens the objects of a torrent in the store of the node.
 func (t *Torrent) openStore(ctx context.Context, spec *Spec, o s3store.Options) (*s3store.Storage, error) {
-	if err := t.node.checkStore(spec); err != nil {
+	store, err := t.node.storeOf(spec)
+	if err != nil {
 		return nil, err
 	}
-	o.Hash, o.Objects, o.Shared = t.hash, t.node.cfg.Objects.Store, t.node.cfg.Objects.Shared
+	o.Hash, o.Objects, o.Shared = t.hash, store, t.node.cfg.Objects.Shared
 	o.Warn = func(err error) { t.emit(Event{Kind: Warning, Err: err}) }
 	return s3store.Open(ctx, o)
 }

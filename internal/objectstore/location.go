@@ -44,5 +44,10 @@ const MaxName = 1024
 
 func (l Location) String() string { return strings.TrimSuffix(Scheme+l.Bucket+"/"+l.Prefix, "/") }
 
+// Contains reports whether another location is this one or below it.
+func (l Location) Contains(other Location) bool {
+	return l.Bucket == other.Bucket && strings.HasPrefix(other.Prefix, l.Prefix)
+}
+
 // Name returns the location of one object for messages.
 func (l Location) Name(name string) string { return Scheme + l.Bucket + "/" + l.Prefix + name }

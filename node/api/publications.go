@@ -52,7 +52,7 @@ type PublishBody struct {
 	Watch       float64  `json:"watch_s,omitempty" minimum:"0" maximum:"86400" doc:"The interval in seconds at which to check the path for changes and publish them; 0 means never."`
 	Format      string   `json:"format,omitempty" enum:"v1,v2,hybrid" doc:"The kind of torrents; by default that of the last time, or hybrid."`
 	PieceLength int64    `json:"piece_length,omitempty" minimum:"0" doc:"A power of two between 16 KiB and 512 MiB; by default by size. Needs format."`
-	WebSeeds    []string `json:"web_seeds,omitempty" doc:"URLs of HTTP mirrors of the content; by default those of the last time."`
+	WebSeeds    []string `json:"web_seeds,omitzero" doc:"URLs of HTTP mirrors of the content; by default those of the last time. Objects in a store that everybody can read are one too, unless the list is empty."`
 	Delegation  string   `json:"delegation,omitempty" maxLength:"4096" doc:"The text of a delegation file: publish under the link of the key that has signed it. It is recorded, and needed again only when it was renewed."`
 	Overrule    bool     `json:"overrule,omitempty" doc:"Continue from a version that another machine has published under the key."`
 	Secret      bool     `json:"secret,omitempty" doc:"Make it a private publication, which only those can read who have the secret in its link. One that is private stays so; one that is public cannot become private."`

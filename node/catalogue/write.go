@@ -28,13 +28,13 @@ func Check(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error
 }
 
 // Put writes a torrent into the catalogue of a store, in place of the one that is there. If everybody can read its objects, the store
-// becomes one of its web seeds. Nodes share it after their next listing.
-func Put(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent) error {
+// becomes one of its web seeds, by the rule of seeds. Nodes share it after their next listing.
+func Put(ctx context.Context, s *objectstore.Store, t *metainfo.Torrent, seeds *s3store.WebSeeds) error {
 	if t.Info.LacksLayers() {
 		return node.NewFault(node.FaultUsage, fmt.Errorf("%s lacks the hashes of its pieces", t.Info.Name), "give a torrent file with piece layers")
 	}
 	own := *t
-	_, _ = s3store.AddWebSeed(ctx, s, &own) // without an answer it is shared without
+	seeds.Add(ctx, &own)
 	b := own.Append(nil)
 	if len(b) > maxFile {
 		return node.NewFault(node.FaultUsage, fmt.Errorf("the torrent file of %s has %d bytes, and one of a catalogue at most %d", t.Info.Name, len(b), maxFile), "make it with larger pieces")

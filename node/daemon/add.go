@@ -12,7 +12,6 @@ import (
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
-	"seedbed/swarm/s3store"
 )
 
 // AddRequest describes a torrent to add to the session. Exactly one of Link, Torrent and Inspection
@@ -90,7 +89,7 @@ func (d *Daemon) addWebSeed(ctx context.Context, spec *node.Spec) {
 	ctx, cancel := context.WithTimeout(ctx, webSeedTime)
 	defer cancel()
 	own := *spec.Torrent // an inspection may have it too
-	if url, err := s3store.AddWebSeed(ctx, d.node.Objects().Store, &own); err == nil && url != "" {
+	if url := d.webSeeds.Add(ctx, &own); url != "" {
 		spec.Torrent, spec.Link = &own, &magnet.Link{WebSeeds: []string{url}}
 	}
 }

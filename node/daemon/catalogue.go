@@ -54,7 +54,7 @@ func (d *Daemon) AddToCatalogue(ctx context.Context, t *metainfo.Torrent, force 
 			return err
 		}
 	}
-	if err := catalogue.Put(ctx, store, t); err != nil {
+	if err := catalogue.Put(ctx, store, t, d.webSeeds); err != nil {
 		return err
 	}
 	c.Refresh()

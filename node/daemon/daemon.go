@@ -34,6 +34,7 @@ import (
 	"seedbed/node/keys"
 	"seedbed/node/names"
 	"seedbed/node/visit"
+	"seedbed/swarm/s3store"
 )
 
 // Config configures a Daemon.
@@ -65,6 +66,7 @@ type Daemon struct {
 	control      control
 	categories   categories
 	hooks        *hook.Runner
+	webSeeds     *s3store.WebSeeds // of the object store; nil without one
 	version      string
 	numbers      *numbers
 	queue        *queue
@@ -103,6 +105,9 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 			err = errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if o := d.node.Objects(); o != nil {
+		d.webSeeds = s3store.NewWebSeeds(o.Store, func(err error) { d.node.Emit(node.Event{Kind: node.Warning, Err: err}) })
+	}
 	if cfg.Fleet != nil { // before the torrents, most of which others announce
 		f := *cfg.Fleet
 		f.Node, f.Log, f.Version, f.IsLoaded = d.node, d.log, d.version, d.isCatalogueLoaded

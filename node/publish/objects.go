@@ -30,14 +30,36 @@ func (p *Publication) makeOfObjects(ctx context.Context, location string, o node
 		return nil, node.Spec{}, err
 	}
 	err = p.publisher.fence.patiently(ctx, p.waitForStore, func() error {
-		made, err = n.MakeObjects(ctx, location, o)
+		made, spec, err = n.MakeObjects(ctx, location, o)
 		return err
 	})
 	if err != nil {
 		return nil, node.Spec{}, err
 	}
 	p.facts = factsOf(made.Info)
-	return made, node.Spec{Torrent: &metainfo.Torrent{Info: made.Info}, Objects: true}, nil
+	p.addStoreSeed(ctx, location, spec.Torrent)
+	return made, spec, nil
+}
+
+// addStoreSeed makes the store a web seed of a torrent of objects, if everybody can read them. The link has it too, because peers do not pass
+// on the web seeds of a torrent file.
+func (p *Publication) addStoreSeed(ctx context.Context, location string, torrent *metainfo.Torrent) {
+	if p.folder.file.NoStoreSeed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, objectstore.Patience)
+	defer cancel()
+	if p.storeSeeds == nil {
+		seeds, err := p.publisher.node.WebSeedsAt(location, p.warn)
+		if err != nil {
+			return // MakeObjects has found the place
+		}
+		p.storeSeeds = seeds
+	}
+	url := p.storeSeeds.AddMade(ctx, torrent)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.folder.file.StoreSeed = url
 }
 
 // fingerprintOf returns the fingerprint of the files or objects that are published.

@@ -14,6 +14,7 @@ import (
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm/create"
+	"seedbed/swarm/s3store"
 )
 
 // Publication is a file or folder that is published under a key. Its newest version is
@@ -42,6 +43,7 @@ type Publication struct {
 	facts         facts              // of the files of the version that is being made
 	isResumed     bool               // the version that is being made is that of the recorded path
 	shared        shared             // the record in the object store
+	storeSeeds    *s3store.WebSeeds  // of the place of the objects; nil before they are first asked for
 	onWait        func()             // called when publishing waits for the object store; may be nil
 	stopKeeping   func()
 	stopStatement func() // of a delegated publication; nil before the first version

@@ -59,7 +59,7 @@ type Config struct {
 	// the defaults with a hybrid torrent.
 	Options *node.ShareOptions
 	// WebSeeds has the HTTP mirrors of the content to put into the link. If nil, the
-	// recorded ones are used.
+	// recorded ones are used. A store whose objects everybody can read is one too, unless WebSeeds is empty and not nil.
 	WebSeeds []string
 	Sharing  // for objects, only Warn is used
 	Progress func(done, total int64)
@@ -324,7 +324,10 @@ func (p *Publication) configure(cfg *Config) (err error) {
 		if r.Path, err = absolute(cfg.Path); err != nil {
 			return err
 		}
-		r.Watch = cfg.Watch
+		r.Watch, p.storeSeeds = cfg.Watch, nil
+		if !objectstore.IsLocation(r.Path) {
+			r.StoreSeed = ""
+		}
 	}
 	switch {
 	case cfg.Options != nil:
@@ -336,7 +339,7 @@ func (p *Publication) configure(cfg *Config) (err error) {
 		return ErrNoPath
 	}
 	if cfg.WebSeeds != nil {
-		r.WebSeeds = cfg.WebSeeds
+		r.WebSeeds, r.NoStoreSeed = cfg.WebSeeds, len(cfg.WebSeeds) == 0
 	}
 	p.options = r.Options.share()
 	p.options.Omit, p.options.Warn, p.options.Progress = cfg.Omit, cfg.Warn, cfg.Progress

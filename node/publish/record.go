@@ -80,6 +80,10 @@ type record struct {
 	ItemKey string `json:"item_key,omitempty"`
 	// WebSeeds has the HTTP mirrors in the link.
 	WebSeeds []string `json:"web_seeds,omitempty"`
+	// StoreSeed is the URL of the objects that are published, if everybody can read them. It is in the link too, unless NoStoreSeed is
+	// set.
+	StoreSeed   string `json:"store_seed,omitempty"`
+	NoStoreSeed bool   `json:"no_store_seed,omitempty"`
 	// RolledBack says that the newest version is a rollback, so the path may not contain
 	// it.
 	RolledBack bool `json:"rolled_back,omitempty"`
@@ -126,6 +130,14 @@ func (r *record) earlier() (list []mutable.Earlier) {
 	return list
 }
 
+// webSeeds returns the HTTP mirrors in the link.
+func (r *record) webSeeds() []string {
+	if r.StoreSeed == "" || r.NoStoreSeed || slices.Contains(r.WebSeeds, r.StoreSeed) {
+		return r.WebSeeds
+	}
+	return append(slices.Clip(r.WebSeeds), r.StoreSeed)
+}
+
 // link returns the link that followers open.
 func (r *record) link() (*magnet.Link, error) {
 	key, err := id.ParseHex32(cmp.Or(r.ItemKey, r.Master, r.Key))
@@ -141,7 +153,7 @@ func (r *record) link() (*magnet.Link, error) {
 		name = v.Name
 	}
 	l := mutable.Link(key, r.Salt, name)
-	l.WebSeeds = r.WebSeeds
+	l.WebSeeds = r.webSeeds()
 	if !secret.IsZero() {
 		l = l.WithSecret(secret)
 	}

@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"context"
+	"hash/maphash"
 	"iter"
 	"strings"
 
@@ -41,7 +42,8 @@ func (p place) objectOf(info *metainfo.Info, file int) string { return p.object(
 func (p place) location(path string) string { return p.store.Location().Name(p.object(path)) }
 
 // locate finds the objects of a torrent in a store: NAME or NAME/ below its location. If there is no such thing, and the location
-// itself has the name of the torrent, it is what the torrent is made of.
+// itself has the name of the torrent, it is what the torrent is made of. If both are there, as with site/site/, it is the one that has
+// more of the torrent's files.
 func locate(ctx context.Context, store *objectstore.Store, info *metainfo.Info) (place, error) {
 	below := place{store: store}
 	itself, name := placeOf(store)
@@ -49,10 +51,47 @@ func locate(ctx context.Context, store *objectstore.Store, info *metainfo.Info) 
 		return below, nil
 	}
 	found, err := below.exists(ctx, info)
-	if err != nil || found {
+	switch {
+	case err != nil:
+		return below, err
+	case !found:
+		return itself, nil
+	}
+	inBelow, err := below.likeness(ctx, info)
+	if err != nil {
 		return below, err
 	}
-	return itself, nil
+	inItself, err := itself.likeness(ctx, info)
+	if err == nil && inItself > inBelow {
+		return itself, nil
+	}
+	return below, err
+}
+
+// likeness returns how much a place looks like that of a torrent: 1 for each object that has the name of a file, and 1 more if it has its
+// size too.
+func (p place) likeness(ctx context.Context, info *metainfo.Info) (n int, err error) {
+	seed, sizes := maphash.MakeSeed(), map[uint64]int64{} // by hashes of names, because there can be many
+	for i := range info.Files {
+		if f := &info.Files[i]; f.IsRegular() {
+			sizes[maphash.String(seed, p.objectOf(info, i))] = f.Length
+		}
+	}
+	for o, err := range p.existing(ctx, info) {
+		if err != nil {
+			return 0, err
+		}
+		name := maphash.String(seed, o.Name)
+		size, ok := sizes[name]
+		if !ok {
+			continue
+		}
+		delete(sizes, name) // it may come again
+		if n++; size == o.Size {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // exists reports whether a place has an object of a torrent.

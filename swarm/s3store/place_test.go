@@ -53,6 +53,40 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// Of a location that has the name of the torrent and a folder of that name below, the one that has the torrent's files is found, however deep
+// the nesting.
+func TestPlacesWithinEachOther(t *testing.T) {
+	for _, c := range []struct {
+		at      string
+		objects string            // format of the names of the torrent's files
+		others  map[string]string // other objects
+	}{
+		{"s3://bucket/site", "site/%03d", map[string]string{"site/site/x": "x"}},
+		{"s3://bucket/site", "site/site/%03d", map[string]string{"site/x": "x"}},
+		{"s3://bucket/site", "site/%03d", map[string]string{"site/site/000": "another size", "site/site/site/000": "x"}},
+		{"s3://bucket/site", "site/site/%03d", map[string]string{"site/000": "another size"}},
+		{"s3://bucket/site/site", "site/site/%03d", map[string]string{"site/site/site/x": "x", "site/000": "x"}},
+		{"s3://bucket/site/site", "site/site/site/%03d", map[string]string{"site/site/x": "x", "site/x": "x"}},
+		{"s3://bucket/data/site", "data/site/%03d", map[string]string{"data/site/site": "x", "data/site/site/x": "x"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, metainfo.V1)
+			l.put("site", c.objects, 300_000, 2)
+			for name, content := range c.others {
+				l.server.Put(name, []byte(content))
+			}
+			l.at = c.at
+			l.open()
+			defer l.close()
+			if have := l.Have(); have.Count() != l.info.NumPieces() {
+				t.Errorf("%+v: %d of %d pieces", c, have.Count(), l.info.NumPieces())
+				return
+			}
+			l.check(fmt.Sprint(c))
+		})
+	}
+}
+
 // What others have put into the folder of a torrent, however much, costs neither time nor the torrent.
 func TestAFolderWithManyOtherObjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

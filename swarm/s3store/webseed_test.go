@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"seedbed/internal/objectstore"
 	"seedbed/internal/s3test"
@@ -27,6 +28,11 @@ func fileOfSeed(seed string, info *metainfo.Info, file int) string {
 		}
 	}
 	return u
+}
+
+// quiet returns the WebSeeds of a store that has nothing to warn about.
+func quiet(t *testing.T, store *objectstore.Store) *WebSeeds {
+	return NewWebSeeds(store, func(err error) { t.Error(err) })
 }
 
 // A store is the web seed of what everybody can read there. The URL leads to the objects.
@@ -50,8 +56,8 @@ func TestWebSeed(t *testing.T) {
 			store := l.server.OpenAt(c.at)
 			torrent := metainfo.Torrent{Info: l.info, WebSeeds: []string{"http://example.org/"}}
 			for range 2 {
-				if url, err := AddWebSeed(t.Context(), store, &torrent); err != nil || url != c.want {
-					t.Errorf("%+v: %q, %v", c, url, err)
+				if url := quiet(t, store).Add(t.Context(), &torrent); url != c.want {
+					t.Errorf("%+v: %q", c, url)
 				}
 			}
 			if c.want == "" {
@@ -73,7 +79,7 @@ func TestWebSeed(t *testing.T) {
 				r.Body.Close()
 			}
 			l.server.SetFault(func(r *http.Request) (f s3test.Fault) { return s3test.Fault{Status: http.StatusForbidden} })
-			if url, _ := MadeWebSeed(t.Context(), l.server.OpenAt("s3://bucket/data/film"), l.info); url != "" {
+			if url := quiet(t, l.server.OpenAt("s3://bucket/data/film")).AddMade(t.Context(), &torrent); url != "" {
 				t.Errorf("%+v: not public: %q", c, url)
 			}
 		})
@@ -104,15 +110,52 @@ func TestPrivateStoresAreNoWebSeeds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		url, err := WebSeed(t.Context(), store, l.info)
-		if want := "http://" + host + "/bucket/data/film"; isPublic && (url != want || err != nil) || !isPublic && (url != "" || err == nil) {
-			t.Errorf("%s: %q, %v", host, url, err)
+		warned := 0
+		seeds := NewWebSeeds(store, func(error) { warned++ })
+		url := ""
+		for range 3 {
+			url = seeds.Add(t.Context(), &metainfo.Torrent{Info: l.info})
+		}
+		if want := "http://" + host + "/bucket/data/film"; isPublic && (url != want || warned != 0) || !isPublic && (url != "" || warned != 1) {
+			t.Errorf("%s: %q, %d warnings", host, url, warned)
 		}
 		store.Close()
 	}
 	secret := *l.info
 	secret.Private = true
-	if url, err := WebSeed(t.Context(), l.server.Open("data"), &secret); url != "" || err != nil {
-		t.Errorf("a private torrent: %q, %v", url, err)
+	if url := quiet(t, l.server.Open("data")).Add(t.Context(), &metainfo.Torrent{Info: &secret}); url != "" {
+		t.Errorf("a private torrent: %q", url)
 	}
+}
+
+// A store that gives no answer costs one torrent of many the time to wait for it, and is asked again after a while.
+func TestManyTorrentsDoNotWaitForTheirWebSeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1)
+		l.put("film", "data/film", 1000, 1)
+		l.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Hang: true} })
+		seeds := quiet(t, l.server.Open("data"))
+		add := func() string {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			return seeds.Add(ctx, &metainfo.Torrent{Info: l.info})
+		}
+		began := time.Now()
+		for range 10 {
+			if url := add(); url != "" {
+				t.Error(url)
+			}
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("ten torrents took %v", took)
+		}
+		l.server.SetFault(nil)
+		if url := add(); url != "" {
+			t.Error("the store was asked at once")
+		}
+		time.Sleep(webSeedPause)
+		if add() == "" {
+			t.Error("the store was not asked again")
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/objectstore"
 	"seedbed/node/catalogue"
+	"seedbed/swarm/s3store"
 )
 
 // Catalogue returns the command catalogue.
@@ -45,7 +46,11 @@ there are more than 10,000 torrents.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	force := cmd.Flags().Bool("force", false, "add torrents even if the store lacks their files, as before they are put there")
+	var seeds *s3store.WebSeeds // of all arguments
 	return changing(a, cmd, func(ctx context.Context, s *objectstore.Store, arg string) error {
+		if seeds == nil {
+			seeds = s3store.NewWebSeeds(s, a.Warn)
+		}
 		t, err := argument.ReadTorrent(ctx, arg)
 		if err != nil {
 			return err
@@ -55,7 +60,7 @@ there are more than 10,000 torrents.`,
 				return err
 			}
 		}
-		if err := catalogue.Put(ctx, s, t); err != nil {
+		if err := catalogue.Put(ctx, s, t, seeds); err != nil {
 			return err
 		}
 		a.Say("%s: added to %s", report.Exact(t.Info.Name), s.Location())

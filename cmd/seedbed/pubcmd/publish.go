@@ -57,7 +57,7 @@ With --secret, only those can read it who have the secret in the link; a second 
 is for machines that help to keep it alive, and cannot read it. See docs/privacy.md.
 
 With s3://BUCKET/PREFIX it publishes the objects below a prefix of an object store, or
-one object, without a local copy. The place is that of --store or directly below it;
+one object, without a local copy. The place is that of --store or anywhere below it;
 without --store, it is the store. See docs/fleet.md.
 
 If another seedbed process publishes under the key, --rollback asks that process to do
@@ -126,7 +126,7 @@ restarts; the command exits when that is done. See seedbed publications.`,
 				return err
 			}
 			defer closeStore()
-			p.cfg, p.webSeeds = cfg, m.WebSeeds
+			p.cfg, p.webSeeds = cfg, webSeedsOf(&m)
 			switch {
 			case p.all:
 				return p.resumeAll(cmd.Context())
@@ -192,7 +192,7 @@ func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client
 	if p.key != "" && p.path == "" && p.rollback == 0 && p.watch {
 		return exit.Misuse(errors.New("--watch needs the path"))
 	}
-	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: m.WebSeeds, Overrule: p.overrule, Secret: p.secret}
+	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: webSeedsOf(m), Overrule: p.overrule, Secret: p.secret}
 	if body.Path = p.path; !objectstore.IsLocation(p.path) {
 		if body.Path, err = t.Dir(p.path); err != nil {
 			return err
@@ -275,6 +275,14 @@ func (p *publishing) readDelegation(ctx context.Context) (err error) {
 // sharing returns what publications leave out, and where warnings go.
 func (p *publishing) sharing() publish.Sharing {
 	return publish.Sharing{Omit: making.OwnFiles(p.App, p.cfg.State).Has, Warn: p.Warn}
+}
+
+// webSeedsOf returns the HTTP mirrors that the flags name. With --web-seed none it is empty, and without the flag nil.
+func webSeedsOf(m *making.Flags) []string {
+	if m.NoWebSeed {
+		return []string{}
+	}
+	return m.WebSeeds
 }
 
 // explicitOptions returns o if any of its flags was set. Otherwise it returns nil, and the

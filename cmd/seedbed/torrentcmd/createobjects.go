@@ -52,10 +52,7 @@ func createObjects(ctx context.Context, a *app.App, f *app.Flags, location strin
 	m.Describe(&t)
 	public := ""
 	if !m.NoWebSeed {
-		public = webSeedOf(ctx, a, store, info)
-	}
-	if public != "" {
-		t.WebSeeds = append(t.WebSeeds, public)
+		public = s3store.NewWebSeeds(store, a.Warn).AddMade(ctx, &t)
 	}
 	if err := writeCreated(ctx, a, &t, file, out); err != nil {
 		return err
@@ -80,13 +77,4 @@ func hashObjects(ctx context.Context, a *app.App, store *objectstore.Store, o no
 		return nil, err
 	}
 	return made.Info, nil
-}
-
-// webSeedOf returns the URL of the objects if everybody can read them there, or "".
-func webSeedOf(ctx context.Context, a *app.App, store *objectstore.Store, info *metainfo.Info) string {
-	url, err := s3store.MadeWebSeed(ctx, store, info)
-	if err != nil {
-		a.Warn(fmt.Errorf("%s is not added as a web seed: %w", store.Location(), err))
-	}
-	return url
 }

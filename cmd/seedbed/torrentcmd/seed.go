@@ -24,7 +24,6 @@ import (
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/session"
 	"seedbed/cmd/seedbed/settings"
-	"seedbed/internal/objectstore"
 	"seedbed/internal/userfile"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
@@ -163,7 +162,7 @@ func (g *Seeding) Run(ctx context.Context, s *session.Session, paths []string) e
 			return err
 		}
 		defer end()
-		addWebSeeds(ctx, s.Config.Objects.Store, s.Specs)
+		addWebSeeds(ctx, s3store.NewWebSeeds(s.Config.Objects.Store, g.App.Warn), s.Specs)
 	}
 	return s.Run(ctx)
 }
@@ -180,17 +179,13 @@ func (g *Seeding) checkInStore(paths []string) error {
 }
 
 // addWebSeeds adds the store to the web seeds of the torrents whose objects everybody can read, in the links that are printed too.
-func addWebSeeds(ctx context.Context, store *objectstore.Store, specs []node.Spec) {
+func addWebSeeds(ctx context.Context, seeds *s3store.WebSeeds, specs []node.Spec) {
 	for i := range specs {
 		s := &specs[i]
 		if !s.Objects || s.Torrent == nil {
 			continue
 		}
-		url, err := s3store.AddWebSeed(ctx, store, s.Torrent)
-		if objectstore.KindOf(err) == objectstore.Unavailable {
-			return // they are seeded without, as soon as the store is back
-		}
-		if url != "" {
+		if url := seeds.Add(ctx, s.Torrent); url != "" {
 			s.Link = &magnet.Link{WebSeeds: []string{url}}
 		}
 	}

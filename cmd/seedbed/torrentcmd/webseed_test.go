@@ -25,14 +25,14 @@ func TestSeedAddsAPublicStore(t *testing.T) {
 	}
 	want := []string{"http://store.test/bucket/films/film"}
 	got := specs()
-	addWebSeeds(t.Context(), store, got)
+	addWebSeeds(t.Context(), s3store.NewWebSeeds(store, func(err error) { t.Error(err) }), got)
 	if s := got[1]; s.Link == nil || !slices.Equal(s.Link.WebSeeds, want) || !slices.Equal(s.Torrent.WebSeeds, want) || got[0].Link != nil {
 		t.Errorf("%+v", got)
 	}
 	for what, f := range map[string]s3test.Fault{"private": {Status: http.StatusForbidden}, "away": {Status: http.StatusServiceUnavailable}} {
 		server.SetFault(func(*http.Request) s3test.Fault { return f })
 		got = specs()
-		addWebSeeds(t.Context(), store, got)
+		addWebSeeds(t.Context(), s3store.NewWebSeeds(store, func(err error) { t.Error(err) }), got)
 		if s := got[1]; s.Link != nil || len(s.Torrent.WebSeeds) > 0 {
 			t.Errorf("%s: %+v", what, s)
 		}
