@@ -19,6 +19,9 @@ type failure struct {
 const (
 	// retryTime is how long an object that could not be loaded is left out.
 	retryTime = 5 * time.Minute
+	// maxAgain is how many of them are loaded again after one listing, chosen at random, so that many that never succeed cost few requests
+	// and leave a turn to the others.
+	maxAgain = 100
 	// maxDenied is how many objects in a row the store may deny. More are an error of the store, such as credentials that may not read.
 	maxDenied = 100
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -43,8 +44,9 @@ func (c *Catalogue) sync(ctx context.Context) (more bool, err error) {
 // list marks the entries that the store still has, and returns the objects that are new or have changed. Those that could not be
 // loaded before come last.
 func (c *Catalogue) list(ctx context.Context, round uint32) (fresh []objectstore.Object, leftOut int, more bool, err error) {
-	var again []objectstore.Object
+	var again []objectstore.Object // a sample of maxAgain
 	c.listed = 0
+	due := 0 // objects that the sample is of
 	for o, listErr := range c.store.List(ctx, folder) {
 		if listErr != nil {
 			err = listErr
@@ -64,7 +66,11 @@ func (c *Catalogue) list(ctx context.Context, round uint32) (fresh []objectstore
 		case m == isNew:
 			fresh = append(fresh, o)
 		default:
-			again = append(again, o)
+			if due++; len(again) < maxAgain {
+				again = append(again, o)
+			} else if i := rand.IntN(due); i < maxAgain {
+				again[i] = o
+			}
 		}
 	}
 	return append(fresh, again...), leftOut, false, err
