@@ -105,7 +105,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the object store at %s: %w", text, err)
 	}
-	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, lookup: c.Lookup, isAnonymous: c.Anonymous, creds: creds, counts: &counters{}, pace: &pace{}}, nil
+	return &Store{at: c.At, core: core, transport: transport, endpoint: u, style: c.Style, lookup: c.Lookup, isAnonymous: c.Anonymous, creds: creds, counts: &counters{}, pace: &pace{}, etags: &etags{}}, nil
 }
 
 // CheckEndpoint returns an error if text cannot be Config.Endpoint.

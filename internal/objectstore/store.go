@@ -3,8 +3,6 @@ package objectstore
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/netip"
@@ -28,6 +26,7 @@ type Store struct {
 	style     Style
 	counts    *counters
 	pace      *pace
+	etags     *etags
 	use       *Usage // of For; may be nil
 
 	lookup      func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -155,28 +154,8 @@ func (s *Store) Write(ctx context.Context, name string, data []byte, contentType
 		return "", s.fail(ctx, "write", name, err)
 	}
 	s.counts.written.Add(int64(len(data)))
+	s.etags.note(info.ETag, data)
 	return info.ETag, nil
-}
-
-// Load reads a small object as a whole. The error is of kind Unsupported if it has more than limit bytes.
-func (s *Store) Load(ctx context.Context, name string, limit int64) ([]byte, Object, error) {
-	o, err := s.Stat(ctx, name)
-	if err != nil || o.Size == 0 {
-		return nil, o, err
-	}
-	if o.Size > limit {
-		return nil, o, &Error{Op: "read", Name: s.at.Name(name), Kind: Unsupported, Err: fmt.Errorf("it has %d bytes, and at most %d are read", o.Size, limit)}
-	}
-	r, _, err := s.Read(ctx, o, 0, o.Size)
-	if err != nil {
-		return nil, o, err
-	}
-	defer r.Close()
-	b := make([]byte, o.Size)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, o, err
-	}
-	return b, o, nil
 }
 
 // Remove removes an object. It returns no error if there is no such object.

@@ -60,3 +60,16 @@ func weaken(fake http.Handler, w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes())
 }
+
+// rename answers a request with another ETag, which is also that of conditions.
+func rename(fake http.Handler, w http.ResponseWriter, r *http.Request) {
+	if tag := r.Header.Get("If-Match"); tag != "" {
+		r.Header.Set("If-Match", string(turn([]byte(tag))))
+	}
+	answer := httptest.NewRecorder()
+	fake.ServeHTTP(answer, r)
+	maps.Copy(w.Header(), answer.Header())
+	w.Header().Set("ETag", string(turn([]byte(answer.Header().Get("ETag")))))
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}

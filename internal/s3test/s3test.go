@@ -42,6 +42,7 @@ type Fault struct {
 	IgnoreRange bool          // the whole object is sent
 	IgnoreMatch bool          // conditions are not looked at
 	Encrypted   bool          // the ETags of parts are not their MD5, as with encryption by the store
+	OtherETag   bool          // the ETag of an object is not the MD5 of its content
 	WeakETag    bool          // the ETag is weak, and matches no condition
 	Clock       time.Duration // by which the clock of the store is ahead
 	Lost        bool          // the request is done after Delay, even if the client has given up, and its answer is lost
@@ -244,6 +245,10 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.IgnoreMatch {
 		r.Header.Del("If-Match")
 		r.Header.Del("If-None-Match")
+	}
+	if f.OtherETag {
+		rename(s.fake, w, r)
+		return
 	}
 	if f.WeakETag {
 		weaken(s.fake, w, r)
