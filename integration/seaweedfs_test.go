@@ -76,11 +76,16 @@ func TestBatterySeaweedFS(t *testing.T) {
 		s.download(ctx, t, tree(t, "downloaded objects", 24<<20), "10.20.61.1", "10.20.61.2")
 	})
 	t.Run("races for an object", func(t *testing.T) { s.races(ctx, t, 1000) })
+	t.Run("races of publishers", func(t *testing.T) { s.racePublishers(ctx, t, "10.20.68", 1000) })
 	t.Run("a catalogue", func(t *testing.T) { s.catalogue(ctx, t, 3000) })
 	t.Run("faults at random", func(t *testing.T) { s.failsAtRandom(ctx, t, "10.20.64") })
 	t.Run("away for a minute", func(t *testing.T) { s.goesAway(ctx, t, "10.20.65", time.Minute) })
 	t.Run("a node of a fleet is killed", func(t *testing.T) { s.losesNode(ctx, t, "10.20.66") })
-	t.Run("a volume server is killed", func(t *testing.T) { s.losesVolume(ctx, t) })
+	t.Run("a volume server hangs", func(t *testing.T) {
+		s.losesVolume(ctx, t, "10.20.67", syscall.SIGSTOP)
+		must(t, syscall.Kill(-s.volumes[1].cmd.Process.Pid, syscall.SIGCONT))
+	})
+	t.Run("a volume server is killed", func(t *testing.T) { s.losesVolume(ctx, t, "10.20.63", syscall.SIGKILL) })
 }
 
 // races has two clients add a line to an object again and again, each on the condition that it is still the one that it has
@@ -160,26 +165,27 @@ func (s *seaweedFS) catalogue(ctx context.Context, t *testing.T, torrents int) {
 		torrents, listed.Seconds(), time.Since(began).Seconds())
 }
 
-// losesVolume kills a volume server while three clients download. All bytes are right, and they come on.
-func (s *seaweedFS) losesVolume(ctx context.Context, t *testing.T) {
+// losesVolume sends a signal to a volume server while three clients download. All bytes are right, and they come on. Addresses of them
+// begin with those of a network.
+func (s *seaweedFS) losesVolume(ctx context.Context, t *testing.T, network string, signal syscall.Signal) {
 	const longest = 10 * time.Second
-	p := single(t, "film on three servers", 192<<20)
+	p := single(t, fmt.Sprint("film on three servers, ", signal), 192<<20)
 	s.put(ctx, p, "films/")
 	p.torrent = s.create(ctx, t, p)
-	proxy := s.proxied(t, "10.20.63.1")
-	s.seedStore(ctx, t, "10.20.63.2", p, t.TempDir(), "--up-limit", "12M")
+	proxy := s.proxied(t, network+".1")
+	s.seedStore(ctx, t, network+".2", p, t.TempDir(), "--up-limit", "12M")
 
 	var answers rawAnswers
 	var err error
 	var raw sync.WaitGroup
-	raw.Go(func() { answers, err = askRaw(ctx, "10.20.63.3", "10.20.63.2", p, 20) })
+	raw.Go(func() { answers, err = askRaw(ctx, network+".3", network+".2", p, 20) })
 	theirs, own := t.TempDir(), t.TempDir()
-	l := libtorrent{}.with(t, "10.20.63.4", nil, map[string]any{"peers": []string{endpoint("10.20.63.2")}, "sequential": true})
+	l := libtorrent{}.with(t, network+".4", nil, map[string]any{"peers": []string{endpoint(network + ".2")}, "sequential": true})
 	l.leech(ctx, p.torrent, theirs)
-	get := run(t, "10.20.63.5", offline(slices.Concat([]string{"get", p.torrent, "-d", own, "--sequential"}, peersAt("10.20.63.2"))...)...)
+	get := run(t, network+".5", offline(slices.Concat([]string{"get", p.torrent, "-d", own, "--sequential"}, peersAt(network+".2"))...)...)
 	get.wait(ctx, "progress", func(e event) bool { return e.Have > p.size/4 })
 	before := proxy.read.Load()
-	must(t, syscall.Kill(-s.volumes[1].cmd.Process.Pid, syscall.SIGKILL))
+	must(t, syscall.Kill(-s.volumes[1].cmd.Process.Pid, signal))
 
 	get.ends(ctx, 0)
 	p.same(t, own, true)
@@ -188,8 +194,8 @@ func (s *seaweedFS) losesVolume(ctx context.Context, t *testing.T) {
 	raw.Wait()
 	must(t, errors.Join(err, ctx.Err()))
 	stall := stallOf(get)
-	t.Logf("battery: a volume server of SeaweedFS was killed after %.0f%% of the bytes; %d blocks, of which %d were wrong; the longest stalls were %.1f s and %.1f s; %.2f of the size was read in %d requests",
-		100*float64(before)/float64(p.size), answers.blocks, answers.wrong, answers.stall.Seconds(), stall.Seconds(), float64(proxy.read.Load())/float64(p.size), proxy.gets.Load())
+	t.Logf("battery: %v came to a volume server of SeaweedFS after %.0f%% of the bytes; %d blocks, of which %d were wrong; the longest stalls were %.1f s and %.1f s; %.2f of the size was read in %d requests",
+		signal, 100*float64(before)/float64(p.size), answers.blocks, answers.wrong, answers.stall.Seconds(), stall.Seconds(), float64(proxy.read.Load())/float64(p.size), proxy.gets.Load())
 	if answers.wrong > 0 || answers.missing() > 0 || max(answers.stall, stall) > longest {
 		t.Errorf("%+v, and a stall of %v", answers, stall)
 	}
