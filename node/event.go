@@ -83,7 +83,7 @@ type Event struct {
 	Addr     string         // of Listening, Mapped, ReachabilityChanged and Seeding; empty if nothing listens
 	Magnet   string         // of Added and Seeding
 	Info     *metainfo.Info // of Metadata; read-only
-	Path     string         // of Metadata
+	Path     string         // of Metadata; of Complete, where the object store has the files that were there already
 	Uploaded int64          // of Seeded: bytes, over all runs
 	Ratio    float64        // of Seeded
 	Goal     Goal           // of Seeded

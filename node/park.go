@@ -89,7 +89,7 @@ func (t *Torrent) startParked() {
 // memory.
 func (t *Torrent) reportParked() {
 	t.emit(Event{Kind: Metadata, Info: t.info.Load()})
-	t.emit(Event{Kind: Complete})
+	t.reportComplete()
 	t.emit(Event{Kind: Seeding, Addr: t.node.firstAddr(), Magnet: t.Link()})
 	t.milestones.reach(isNamed)
 	t.milestones.reach(isDone)

@@ -254,9 +254,18 @@ func (t *Torrent) completed() {
 	if was && t.milestones.has(isDone) {
 		return
 	}
-	t.emit(Event{Kind: Complete})
+	t.reportComplete()
 	t.milestones.reach(isDone)
 	t.emit(Event{Kind: Seeding, Addr: t.node.firstAddr(), Magnet: t.Link()})
+}
+
+// reportComplete reports that all wanted pieces are there.
+func (t *Torrent) reportComplete() {
+	e := Event{Kind: Complete}
+	if spec := t.spec(); spec.Objects && !spec.Upload {
+		e.Path = spec.store
+	}
+	t.emit(e)
 }
 
 // setComplete records whether all wanted pieces are there.

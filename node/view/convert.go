@@ -47,7 +47,7 @@ func Event(e *node.Event, hint func(error) string) Object {
 	case node.FirstPiece:
 		return &FirstPiece{h}
 	case node.Complete:
-		return &Completed{h}
+		return &Completed{h, e.Path}
 	case node.Seeding:
 		return &Seeding{h, e.Magnet, e.Addr}
 	case node.Seeded:

@@ -13,7 +13,7 @@ var Table = []Entry{
 	{"metadata", "The metadata is known and valid.", &Metadata{}},
 	{"first_piece", "The first piece of this run was verified.", &FirstPiece{}},
 	{"progress", "The progress of a torrent, once a second.", &Progress{}},
-	{"complete", "Every wanted piece is verified, written and under its final name.", &Completed{}},
+	{"complete", "Every wanted piece is verified, written and under its final name. Or the objects of the store are there, and each block is verified when it is read.", &Completed{}},
 	{"seeding", "The torrent is complete and seeded from now on.", &Seeding{}},
 	{"ready", "Everything given to seed is verified and seeded.", &Ready{}},
 	{"seeded", "A seeding goal is reached; the torrent stops.", &Seeded{}},

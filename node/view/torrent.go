@@ -122,8 +122,11 @@ type Progress struct {
 	Seeds    int   `json:"seeds"`
 }
 
-// Completed has no fields of its own.
-type Completed struct{ Head }
+// Completed names the object store that has the files, if they were there already: they are verified when they are read.
+type Completed struct {
+	Head
+	Store string `json:"store,omitempty"`
+}
 
 // Seeding contains the link and an address of the node.
 type Seeding struct {

@@ -88,6 +88,9 @@ func describe(e Event) styled {
 		}
 		return line
 	case *objects.Completed:
+		if o.Store != "" {
+			return text("%s: in %s; each block is verified before it is sent", name, o.Store)
+		}
 		return text("%s: complete and verified", name)
 	case *objects.Seeded:
 		return text("%s: seeding goal reached (%s sent, ratio %.2f)", name, Size(o.Uploaded), o.Ratio)
