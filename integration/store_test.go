@@ -78,7 +78,7 @@ func TestAStoreThatIsAway(t *testing.T) {
 
 // goesAway stops the store while others download, for a time at least. Addresses of the others begin with those of a network.
 func (o *objectStore) goesAway(ctx context.Context, t *testing.T, network string, atLeast time.Duration) {
-	p := newPayload(t, "two objects", piece, false, map[string]int{"a": 16 << 20, "b": 16 << 20})
+	p := newPayload(t, "two objects", piece, false, map[string]int{"a": 16 << 20, "b": 48 << 20}) // some of b is read ahead
 	o.put(ctx, p, "films/")
 	seeder := network + ".2"
 	o.seedStore(ctx, t, seeder, p, t.TempDir())

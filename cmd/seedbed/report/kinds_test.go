@@ -53,3 +53,17 @@ func TestEveryEventHasACaseInEachReporter(t *testing.T) {
 		}
 	}
 }
+
+// What is in an object store is not called verified: nobody has read it.
+func TestObjectsAreNotCalledVerified(t *testing.T) {
+	for place, want := range map[string]string{
+		"":                  "film: complete and verified\n",
+		"s3://bucket/films": "film: in s3://bucket/films; each block is verified before it is sent\n",
+	} {
+		var out bytes.Buffer
+		(&plainReporter{out: &out, errs: &out}).Event(EventOf(&node.Event{Kind: node.Complete, Name: "film", InfoHash: id.ID{1}, Path: place}))
+		if out.String() != want {
+			t.Errorf("%q: %q", place, out.String())
+		}
+	}
+}
