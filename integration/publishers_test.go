@@ -17,7 +17,7 @@ import (
 
 // Two machines publish under one key again and again at the same time, and meanwhile a torrent is removed from the catalogue of the
 // same store. Each version gets a number of its own, all of them are in the record in the store, and of the catalogue the other
-// torrent is left. Whoever removes the torrent for the second time is told that it is not there.
+// torrent is left. The second remove of the torrent says that it is not there.
 func TestPublishersAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	need(t)

@@ -37,7 +37,7 @@ func TestTwoMillionPiecesInAStore(t *testing.T) {
 	const (
 		pieces, pieceLength = 2_000_000, 16 << 10
 		places, sample, end = 5, 40_000, 3 << 20 // bytes of the files that are downloaded
-		period              = 61                 // pieces after which the content is the same, which is no divisor of those of a block
+		period              = 61                 // after so many pieces the content repeats; no multiple of it is the number of pieces of a block
 	)
 	if scale > 1 {
 		t.Skip("the race detector needs too much memory for each piece")

@@ -37,7 +37,7 @@ func seedAndAsk(t *testing.T, b *bucket, spoil func(name string)) (warning Event
 	return warning, count
 }
 
-// Whoever seeds is told when the store begins to refuse what it is asked for, and why.
+// The user gets a warning when the store begins to refuse requests, with the reason.
 func TestAStoreThatRefusesIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket(t)

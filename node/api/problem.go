@@ -30,9 +30,6 @@ type Problem struct {
 	retry  int            // seconds until it is worth trying again, for Retry-After; 0: not known
 }
 
-// retryAway is how many seconds a client should wait for what does not answer.
-const retryAway = 10
-
 // Error returns the detail.
 func (p *Problem) Error() string { return p.Detail }
 
@@ -82,7 +79,7 @@ func (a *api) problem(err error) error {
 	p := &Problem{Status: statusOf(err), Detail: err.Error(), Hint: a.cfg.Hint(err), Kind: node.KindOf(err)}
 	p.Title = http.StatusText(p.Status)
 	if p.Kind == node.FaultNetwork || objectstore.KindOf(err) == objectstore.Unavailable || errors.Is(err, stream.ErrStalled) {
-		p.retry = retryAway
+		p.retry = stream.RetryAway
 	}
 	return p
 }

@@ -97,7 +97,7 @@ func upTo(first, last int) (nums []int) {
 	return nums
 }
 
-// cut cuts the network between two groups of nodes, or mends it.
+// cut cuts the network between two groups of nodes, or connects them again.
 func (c *crowd) cut(a, b []int, isCut bool) {
 	link := simnet.Link{Delay: 10 * time.Millisecond}
 	if isCut {

@@ -16,7 +16,7 @@ import (
 // DHT nodes forget an item after two hours. So the nodes that share an object store republish the items of each other's
 // publications from the records there, which they can do without the keys. In a fleet, the owners of a target do it.
 //
-// Whoever can write to the store can put anything there. So a record that cannot be used costs one warning, and is not read
+// Everybody with write access to the store can put anything there. So a record that cannot be used costs one warning, and is not read
 // again until it has changed, and the numbers of records and of requests are bounded.
 
 const (

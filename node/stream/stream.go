@@ -25,6 +25,9 @@ import (
 // maxRequests is the maximum number of file requests at a time. Players make two or three.
 const maxRequests = 64
 
+// RetryAway is after how many seconds a client should ask again for what does not answer, as an object store (Retry-After).
+const RetryAway = 10
+
 // Server serves the files of a Source. It is an http.Handler.
 type Server struct {
 	source Source
@@ -113,7 +116,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	default:
 		if node.KindOf(err) == node.FaultNetwork {
-			w.Header().Set("Retry-After", "10")
+			w.Header().Set("Retry-After", strconv.Itoa(RetryAway))
 		}
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	}

@@ -19,9 +19,10 @@ func (e *RefusedError) Error() string {
 // Hint returns what a user can do about the error.
 func (e *RefusedError) Hint() string { return "download it to a folder, without --store" }
 
-// CheckFiles returns a *RefusedError if a torrent cannot be downloaded to a place in a store: a file is larger than an object can be,
-// its object would have a longer name than an object can have, or it would be written where seedbed keeps its own objects, so that whoever makes a torrent could put others into the catalogue. Which
-// folder is that of the torrent depends on the prefix and on what is there, so no part of any path may have the name.
+// CheckFiles returns a *RefusedError if a torrent cannot be downloaded to a place in a store: a file is larger than an object can be, its
+// object would have too long a name, or a part of its path is the name of seedbed's own folder. With that name, the maker of a torrent
+// could put others into the catalogue. Which folder is that of the torrent depends on the prefix and on what is there, so no part of
+// any path may have it.
 func CheckFiles(info *metainfo.Info, at objectstore.Location) error {
 	for i := range info.Files {
 		path := info.PathOf(i)
