@@ -3,8 +3,6 @@ package swarm
 import (
 	"context"
 	"errors"
-
-	"seedbed/swarm/storage"
 )
 
 // ErrMissing is returned for a piece that has not been downloaded.
@@ -51,14 +49,13 @@ func (e *fetchError) Unwrap() error { return e.err }
 
 // readAt reads stored data, which it fetches first if it is elsewhere. The error is a *fetchError if it could not be fetched.
 func (t *Torrent) readAt(ctx context.Context, b []byte, off int64) error {
-	for {
+	wait := func() error {
 		if err := t.remote.wait(ctx, off, int64(len(b))); err != nil {
 			return &fetchError{err}
 		}
-		if err := t.readLocal(b, off); !errors.Is(err, storage.ErrNotLocal) {
-			return err
-		}
+		return nil
 	}
+	return whenLocal(wait, func() error { return t.readLocal(b, off) })
 }
 
 // readLocal reads data that is here; the number of concurrent reads of the torrent and of the node is limited,

@@ -215,11 +215,16 @@ func (r *remote) wait(ctx context.Context, off, n int64) error {
 // ReadRemote reads a range of a Remote, which it fetches first if it is not here. The error is the cause of ctx if that ends, or
 // storage.ErrAway if the data was out of reach for a minute.
 func ReadRemote(ctx context.Context, s Remote, b []byte, off int64) error {
+	return whenLocal(func() error { return waitRemote(ctx, s, off, int64(len(b))) }, func() error { return s.ReadAt(b, off) })
+}
+
+// whenLocal calls read when wait says that the data is here. It starts again if the data has been removed before read gets to it.
+func whenLocal(wait, read func() error) error {
 	for {
-		if err := waitRemote(ctx, s, off, int64(len(b))); err != nil {
+		if err := wait(); err != nil {
 			return err
 		}
-		if err := s.ReadAt(b, off); !errors.Is(err, storage.ErrNotLocal) {
+		if err := read(); !errors.Is(err, storage.ErrNotLocal) {
 			return err
 		}
 	}
