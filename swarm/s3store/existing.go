@@ -13,8 +13,8 @@ import (
 
 // What the store has already is not downloaded from peers. It is hashed once, and then read from the store.
 
-// findExisting finds out which pieces the store has, besides those that are here, and hashes them. It calls progress with the number
-// of bytes, which may be nil. What cannot be read now is downloaded.
+// findExisting finds out which pieces the store has, besides those that are here, and hashes them. It calls progress, which may be
+// nil, with numbers of bytes. What cannot be read now is downloaded.
 func (w *Writer) findExisting(ctx context.Context, local bitset.Set, progress func(done, total int64)) error {
 	s := w.remote
 	if err := s.survey(ctx); err != nil {
@@ -65,18 +65,14 @@ func (w *Writer) findExisting(ctx context.Context, local bitset.Set, progress fu
 func (w *Writer) hashExisting(ctx context.Context, pieces bitset.Set, done func(p int, right bool)) error {
 	s := w.remote
 	var mu sync.Mutex
-	lost := bitset.New(len(w.o.Info.Files)) // files whose objects cannot be read: zeros are hashed in their place
+	lost := bitset.New(len(w.o.Info.Files)) // files whose objects cannot be read
 	h := hasher{info: w.o.Info, newHash: w.o.Info.NewPieceHash, places: w.o.Shared.places,
 		open: func(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
-			body, err := s.open(ctx, sp)
-			switch objectstore.KindOf(err) {
-			case objectstore.Changed, objectstore.NotFound:
+			return s.openOrZeros(ctx, sp, func() {
 				mu.Lock()
 				lost.Add(sp.File)
 				mu.Unlock()
-				return nil, nil
-			}
-			return body, err
+			})
 		},
 		done: func(p int, d metainfo.Digest) {
 			s.compared.Add(w.o.Info.DataSize(p))
@@ -107,14 +103,14 @@ func (s *Storage) unproven(local bitset.Set) bitset.Set {
 	return pieces
 }
 
-// restoreProven takes the pieces for hashed whose objects an earlier run has hashed, and have not changed since.
+// restoreProven marks the pieces as hashed whose objects an earlier run has hashed and that have not changed since.
 func (s *Storage) restoreProven(log *uploadLog) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.prove(func(file int) bool { return s.objects[file].etag != 0 && log.hashed(file) == s.objects[file].etag })
 }
 
-// prove takes the pieces for hashed whose files are all hashed. mu is held.
+// prove marks the pieces as hashed whose files are all hashed. mu is held.
 func (s *Storage) prove(isHashed func(file int) bool) {
 	files := bitset.New(len(s.info.Files))
 	for i := range s.info.Files {

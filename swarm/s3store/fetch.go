@@ -31,7 +31,7 @@ type fetch struct {
 	// The following are guarded by s.mu.
 	verified int64 // bytes from the beginning of the unit that can be read from file, except for bad pieces
 	wrong    []int // pieces whose hash is wrong, so that file has other bytes in their place
-	missing  []int // files whose objects the store denied to have, in this attempt
+	missing  []int // files whose objects the store did not have, in this attempt
 	inCache  bool  // it is read from there
 	away     bool  // the store does not work: nobody waits
 	isAhead  bool  // nobody has wanted a part of it yet
@@ -334,7 +334,7 @@ func (f *fetch) piece(src io.Reader, p int, at int64, buffer []byte) error {
 	return nil
 }
 
-// open asks the store for a part of a file. If the store denies to have it, zeros are hashed in its place, and are wrong.
+// open asks the store for a part of a file, as Storage.openOrZeros does.
 func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
 	s := f.s
 	s.mu.Lock()
@@ -343,65 +343,9 @@ func (f *fetch) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, erro
 	if allBad { // it would be wrong again, or the object is missing
 		return nil, nil
 	}
-	body, err := s.open(ctx, sp)
-	switch objectstore.KindOf(err) {
-	case objectstore.Changed, objectstore.NotFound:
+	return s.openOrZeros(ctx, sp, func() {
 		s.mu.Lock()
 		f.missing = append(f.missing, sp.File)
 		s.mu.Unlock()
-		return nil, nil
-	}
-	return body, err
-}
-
-// open asks the store for a part of a file.
-func (s *Storage) open(ctx context.Context, sp metainfo.Span) (io.ReadCloser, error) {
-	at, err := s.where(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	o := objectstore.Object{Name: at.objectOf(s.info, sp.File), Size: s.info.Files[sp.File].Length, ETag: s.etags[sp.File]}
-	s.mu.Unlock()
-	body, etag, err := at.store.Read(ctx, o, sp.Offset, sp.Length)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	if got := (version{etag: hashETag(etag)}); s.objects[sp.File].etag != got.etag {
-		s.objects[sp.File] = got
-		s.unprove(s.info.PiecesOf(sp.File))
-	}
-	s.mu.Unlock()
-	return body, nil
-}
-
-// areBad reports whether all pieces of a part of a file are bad. mu is held.
-func (s *Storage) areBad(sp metainfo.Span) bool {
-	from := s.info.Files[sp.File].Offset + sp.Offset
-	for p := from / s.info.PieceLength; p*s.info.PieceLength < from+sp.Length; p++ {
-		if !s.bad.Has(int(p)) {
-			return false
-		}
-	}
-	return true
-}
-
-// lose records that the store denies to have the object of a file. mu is held.
-func (s *Storage) lose(file int) {
-	s.objects[file].isLost = true
-	first, end := s.info.PiecesOf(file)
-	for p := first; p < end; p++ {
-		s.bad.Add(p)
-	}
-}
-
-// isLost reports whether the store has denied to have an object of a piece. mu is held.
-func (s *Storage) isLost(piece int) bool {
-	for sp := range s.info.PieceSpans(piece) {
-		if s.objects[sp.File].isLost {
-			return true
-		}
-	}
-	return false
+	})
 }
