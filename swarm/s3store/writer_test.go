@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -301,6 +302,52 @@ func TestUploadsGoOnAfterARestart(t *testing.T) {
 		w.checkStore()
 		if n := w.count("PUT") - before; n != 4-2 {
 			t.Errorf("%d writes after 2 of 4 parts were there", n)
+		}
+	})
+}
+
+// If the store does not let us list the parts of an upload after a restart, the download stops and says so. It does not begin another
+// upload beside it, and goes on with it when it may.
+func TestPartsThatCannotBeListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWriterLab(t, metainfo.V1, 5, 52<<20)
+		w.open()
+		w.server.SetFault(func(r *http.Request) (f s3test.Fault) {
+			if r.URL.Query().Get("partNumber") == "4" {
+				f.Status = http.StatusServiceUnavailable
+			}
+			return f
+		})
+		w.download(w.all()...)
+		time.Sleep(20 * time.Second)
+		w.close()
+		before := w.count("PUT")
+		var begins atomic.Int32
+		w.server.SetFault(func(r *http.Request) (f s3test.Fault) {
+			if isBegin(r) {
+				begins.Add(1)
+			}
+			if r.Method == http.MethodGet && r.URL.Query().Has("uploadId") {
+				f.Status = http.StatusForbidden
+			}
+			return f
+		})
+		w.open()
+		defer w.close()
+		if err := w.Finish(); objectstore.KindOf(err) != objectstore.Denied || len(w.warnings) != 2 {
+			t.Errorf("%v; warned: %q", err, w.warnings)
+		}
+		w.server.SetFault(nil)
+		if _, err := w.Recheck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		w.checkStore()
+		w.checkNoUploads("when the parts may be listed")
+		if n := w.count("PUT") - before; n != 1 || begins.Load() != 0 {
+			t.Errorf("%d parts were written when one was missing, and %d uploads begun", n, begins.Load())
 		}
 	})
 }
