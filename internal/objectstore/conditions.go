@@ -12,7 +12,7 @@ import (
 var ErrNoConditions = errors.New("the store ignores the condition of a write")
 
 // CheckConditions returns an error that wraps ErrNoConditions, of kind Unsupported, if the store ignores the conditions of
-// writes. After any other error that is not known: the store may have them. CheckConditions writes small objects under prefix
+// writes. After any other error it is not known whether the store has them. CheckConditions writes small objects under prefix
 // and removes them if the store allows that.
 func (s *Store) CheckConditions(ctx context.Context, prefix string) error {
 	name := prefix + rand.Text()

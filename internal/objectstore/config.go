@@ -39,8 +39,7 @@ type Config struct {
 	// Dial opens all connections, as netx.Outbound.DialHost does.
 	Dial func(ctx context.Context, network, hostPort string) (net.Conn, error)
 	// DialDirect is Dial without a proxy; nil is Dial. Services of the machine itself, at loopback and link-local addresses,
-	// are asked with it for the role of the machine: the keys that they answer are not encrypted, and others than the
-	// machine have no business with them.
+	// are asked with it for the role of the machine: they send the keys unencrypted, and nobody else may see these.
 	DialDirect func(ctx context.Context, network, hostPort string) (net.Conn, error)
 	// Lookup returns the addresses of a host, as netx.Outbound.LookupNetIP does. Nil means that only numeric hosts have any.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)

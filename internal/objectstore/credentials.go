@@ -7,8 +7,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// steady is the credentials of a provider that answers with no credentials if what it asks is merely slow, as the library's Chain
-// does. Requests would be anonymous then, and refused for good.
+// steady keeps the credentials that a provider has found. A provider such as the library's Chain returns none if the service that it
+// asks is merely slow. Requests would then be anonymous, and refused for good.
 type steady struct {
 	from  credentials.Provider
 	last  credentials.Value // that were found
@@ -16,13 +16,13 @@ type steady struct {
 }
 
 const (
-	// absentTime is how long it is believed that there are no credentials. To ask the role of the machine takes a while.
+	// absentTime is how long requests are anonymous after no credentials were found. Asking for the role of the machine takes a while.
 	absentTime = time.Minute
 	// renewTime is the pause after credentials could not be renewed.
 	renewTime = 10 * time.Second
 )
 
-var errRenew = errors.New("the credentials have expired, and those who gave them do not answer")
+var errRenew = errors.New("the credentials have expired, and the service that gave them does not answer")
 
 // RetrieveWithCredContext returns the credentials. If none are found, it returns those that were found before while they are valid,
 // and an error afterwards.

@@ -14,9 +14,9 @@ import (
 	"seedbed/internal/await"
 )
 
-// Stores that keep the ETag and the content of an object in different places may send the content of before with the new ETag while
+// Stores that keep the ETag and the content of an object in different places may send the old content with the new ETag while
 // the object is replaced (versitygw with --sidecar). A write on the condition of that ETag would undo what the reader has not seen.
-// In most stores the ETag of a small object is the MD5 of its content, which tells.
+// In most stores the ETag of a small object is the MD5 of its content, so that the mismatch shows.
 
 const (
 	// tornTries is how often an object is read whose ETag is not the MD5 of its content, and tornPause the first pause, which doubles.

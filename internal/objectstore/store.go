@@ -101,8 +101,8 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 				yield(Object{}, s.fail(ctx, "list", prefix, o.Err))
 				return
 			}
-			// A store may answer with the same page for ever. Not all stores list in the same order, so one name
-			// is kept, ever more seldom another one, and must not come again (Brent).
+			// A store may answer with the same page for ever. Not all stores list in the same order. So one name is kept,
+			// and must not come again; it is replaced at growing distances (Brent).
 			if n == mark {
 				mark, name = 2*mark, o.Key
 			}
@@ -145,7 +145,8 @@ func (c Condition) apply(opts *minio.PutObjectOptions) {
 func (s *Store) Write(ctx context.Context, name string, data []byte, contentType string, when Condition) (etag string, err error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
-	// The MD5 is signed, and does for a hash of the content. Not all stores know the chunks that a streamed one needs.
+	// The signed MD5 takes the place of a signed hash of the content. Not all stores know the encoding in chunks that a streamed
+	// hash needs.
 	opts := minio.PutObjectOptions{ContentType: contentType, SendContentMd5: true, DisableContentSha256: true, DisableMultipart: true, Progress: sending{watch}}
 	when.apply(&opts)
 	s.request(&s.counts.puts)

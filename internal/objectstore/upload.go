@@ -66,8 +66,8 @@ func (s *Store) Begin(ctx context.Context, name, contentType string) (*Upload, e
 // Resume continues an upload of an earlier run.
 func (s *Store) Resume(name, id string) *Upload { return &Upload{s, name, id} }
 
-// Write writes a part, which it reads twice: for its MD5, and then for the store, which compares it with that of what has arrived.
-// A slow line may take some minutes for what the system has buffered.
+// Write writes a part, which it reads twice: for its MD5, and then to send it. The store compares the MD5 with that of what has arrived.
+// A slow line may take some minutes to send what the system has buffered.
 func (u *Upload) Write(ctx context.Context, number int, data io.ReaderAt, size int64) (Part, error) {
 	sum, err := MD5(data, size)
 	if err != nil {
@@ -78,7 +78,7 @@ func (u *Upload) Write(ctx context.Context, number int, data io.ReaderAt, size i
 	r := &watchedReader{r: io.NewSectionReader(data, 0, size), watch: watch, patience: sendTime(size)}
 	u.s.request(&u.s.counts.puts)
 	got, err := u.s.core.PutObjectPart(ctx, u.s.at.Bucket, u.s.at.Prefix+u.Name, u.ID, number, r, size,
-		minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), DisableContentSha256: true}) // the MD5 is signed, and does for it
+		minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), DisableContentSha256: true}) // the signed MD5 takes its place
 	if r.err != nil {
 		return Part{}, r.err
 	}

@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// What is kept belongs to one store. In another one, such as a copy of the first, the same names and versions may stand for torrents whose
-// files the session expects in the first store, where this node does not look.
+// What is kept belongs to one store. Another one, such as a copy of the first, may have objects of the same names and versions. The
+// session would look for the files of their torrents in the first store, which this node no longer has.
 
 // locationKey is the key of the location of the store in the journal. It is that of no object, because names are not empty.
 var locationKey = keyOf("")

@@ -18,7 +18,7 @@ import (
 type Config struct {
 	// Node shares the torrents. It must have the object store (node.Config.Objects), and its session must be restored.
 	Node *node.Node
-	// Warn is told what goes wrong, by several goroutines at the same time; nil: nobody.
+	// Warn is called with what goes wrong, possibly concurrently. It may be nil.
 	Warn func(error)
 }
 

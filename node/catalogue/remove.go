@@ -25,8 +25,8 @@ func (c *Catalogue) removeAll(ctx context.Context, keys []id.ID) (first error) {
 	return first
 }
 
-// removeTorrent removes the torrent of an entry from the node, unless it is next or another object has it too. The caller then removes
-// or replaces the entry, also on the disk, and not before: a torrent without an entry counts as one of the user, for ever.
+// removeTorrent removes the torrent of an entry from the node, unless it is next or another object has it too. Only after that may the
+// caller remove or replace the entry in memory and on the disk: a torrent without an entry would count as one of the user for ever.
 func (c *Catalogue) removeTorrent(ctx context.Context, key, next id.ID) error {
 	c.mu.Lock()
 	e := c.entries[key]

@@ -11,8 +11,12 @@ import (
 	"strings"
 )
 
-// Members send each other a meta, which is part of the membership and must fit 512 bytes, and a report of their numbers every few
-// seconds, both in JSON, and the messages of question.go. A field that a member does not know is ignored, so that versions can differ.
+// Members send each other three kinds of messages:
+//   - a meta, which is part of the membership and must fit into 512 bytes,
+//   - a report of their numbers every few seconds,
+//   - questions and answers (question.go).
+//
+// All are in JSON. A member ignores the fields that it does not know, so that versions can differ.
 
 const (
 	maxMeta   = 512  // memberlist.MetaMaxSize

@@ -7,8 +7,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// The first byte of a question and of an answer is a tag; what follows is JSON, as in a report, which has no tag. Members of a version that does not know a tag
-// ignore the message.
+// The first byte of a question and of an answer is a tag. What follows is JSON, as in a report, which has no tag. Members whose version
+// does not know a tag ignore the message.
 const (
 	questionTag = '?'
 	answerTag   = '!'

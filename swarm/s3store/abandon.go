@@ -12,7 +12,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// orphanAge is after which time without a new part an upload is taken for given up. It is judged by our clock, which is right: a
+// orphanAge is the time without a new part after which an upload counts as abandoned. Our clock is right enough for that: a
 // store refuses signed requests of clocks that are wrong by more than 15 minutes.
 const orphanAge = 24 * time.Hour
 

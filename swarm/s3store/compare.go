@@ -34,8 +34,8 @@ func (f localFile) ReadAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
-// take takes the object that is there for that of a file, and aborts our own upload. An object with other content is an
-// *OccupiedError; it is not read again until it has another ETag.
+// take accepts the object that is there as that of a file if it has the same content, and aborts our own upload. If not, the error is
+// an *OccupiedError, and the object is not read again until it has another ETag.
 func (w *Writer) take(at place, o objectstore.Object, file int, u *upload) error {
 	if o.ETag != "" && o.ETag == u.written {
 		return nil

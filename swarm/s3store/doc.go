@@ -1,8 +1,8 @@
 // Package s3store serves a torrent whose files are objects of an object store. It is the sibling of package storage.
 //
 // An object has the name of its file: NAME for a torrent of one file, NAME/PATH otherwise, below the prefix of the
-// store. If there is no such thing and the last part of the prefix is NAME, the prefix is what the torrent is made of. So the bucket
-// is readable by everybody else as well.
+// store. If there is no such object and the last part of the prefix is NAME, the prefix is the folder of the torrent. So any other
+// tool can use the bucket as well.
 //
 // # Reading
 //

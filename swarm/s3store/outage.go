@@ -10,11 +10,11 @@ import (
 )
 
 // A store may refuse to send an object for a while: the credentials have expired, or somebody has changed a policy of the bucket.
-// For those who want the data, that is the same as a store that does not answer, except that it says so at once, and maybe only of
-// some objects.
+// For readers, that is the same as a store that does not answer, except that the refusal comes at once and may concern only some
+// objects.
 
 const (
-	// refusedTime is how long a unit is not asked for that the store has refused to send.
+	// refusedTime is how long a unit is not requested after the store has refused to send it.
 	refusedTime = 5 * time.Second
 	// maxRefused is how many such units a torrent remembers.
 	maxRefused = 4096
@@ -22,7 +22,7 @@ const (
 	warnPause = 10 * time.Minute
 )
 
-// isRefusal reports whether an error of a fetch says that the store does not send what it may send later, or that the folder of the
+// isRefusal reports whether an error of a fetch says that the store refuses what it may send later, or that the folder of the
 // cache cannot be written to.
 func isRefusal(err error) bool {
 	var local *storage.Error

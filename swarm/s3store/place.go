@@ -41,9 +41,9 @@ func (p place) objectOf(info *metainfo.Info, file int) string { return p.object(
 // location returns the location of a path in the torrent, for messages.
 func (p place) location(path string) string { return p.store.Location().Name(p.object(path)) }
 
-// locate finds the objects of a torrent in a store: NAME or NAME/ below its location. If there is no such thing, and the location
-// itself has the name of the torrent, it is what the torrent is made of. If both are there, as with site/site/, it is the one that has
-// more of the torrent's files.
+// locate finds the objects of a torrent in a store: NAME or NAME/ below its location. If there is none, and the location itself has the
+// name of the torrent, they are at the location itself. If both exist, as with site/site/, it chooses the one that has more of the
+// torrent's files.
 func locate(ctx context.Context, store *objectstore.Store, info *metainfo.Info) (place, error) {
 	below := place{store: store}
 	itself, name := placeOf(store)

@@ -16,8 +16,8 @@ const (
 
 // Fetch reports whether ReadAt can read the range without the store, or will return why it cannot be read. Otherwise
 // the range is fetched, and ready is called once, on another goroutine: with nil when it is worth asking again, or with
-// the reason why the range cannot be fetched now: storage.ErrAway if the store does not work for a while. If wanted returns false when the fetch is about to begin, nothing is
-// fetched. With a nil ready nothing is fetched at all.
+// the reason why the range cannot be fetched now, which is storage.ErrAway if the store does not work for a while. If wanted returns
+// false when the fetch is about to begin, nothing is fetched. With a nil ready nothing is fetched at all.
 func (s *Storage) Fetch(off, n int64, ready func(error), wanted func() bool) bool {
 	switch {
 	case s.fetch(off, n, waiter{ready, wanted, 0}):

@@ -29,8 +29,8 @@ type Options struct {
 	IsKnown bool
 	// NeedsAnswer says that Open fails if the store does not work, because nothing is known about the objects.
 	NeedsAnswer bool
-	// Warn is called when the store cannot be read, or the folder of the cache not be written to: once for each kind of error until it can be read again, and at most once in 10
-	// minutes for each kind and all torrents of Shared. It may be nil.
+	// Warn is called when the store cannot be read, or the folder of the cache cannot be written to: once for each kind of error
+	// until the store can be read again, and at most once in 10 minutes for each kind and all torrents of Shared. It may be nil.
 	Warn func(error)
 }
 
@@ -56,7 +56,7 @@ type Storage struct {
 	place   place      // of the objects; without a store until it is known
 	etags   []string   // of the objects that are read by several requests, by file
 	objects []version  // that were seen last, by file
-	bad     bitset.Set // pieces that the store does not have as the torrent says
+	bad     bitset.Set // pieces that are wrong or missing in the store
 	// proven has the pieces whose hashes a Writer has compared since their objects were listed first. It has no room for any
 	// without a Writer.
 	proven  bitset.Set
@@ -76,8 +76,8 @@ type Storage struct {
 type version struct {
 	etag     uint64 // hashETag of it; 0 if the object is not known
 	modified int64  // when it was written, in Unix seconds; 0 if that is not known
-	// isLost means that the store denied that it has the object. What the object has is not known then, although
-	// its pieces are bad until the store is asked again.
+	// isLost means that the store has said that there is no such object. Its pieces are bad until the store is asked again, but
+	// nothing is known about its content.
 	isLost bool
 }
 
@@ -207,8 +207,10 @@ func (s *Storage) survey(ctx context.Context) error {
 	return nil
 }
 
-// compare finds out which pieces the store cannot have, by the objects that it has. It returns the units that are to be removed from
-// the cache, because what was wrong in them may be right now, the files with bad pieces that have another object now, and the pieces of missing objects.
+// compare finds out which pieces the store cannot have, by the objects that it has. It returns three things:
+//   - partial: the units to be removed from the cache, because what was wrong in them may be right now,
+//   - replaced: the files with bad pieces that have another object now,
+//   - missing: the pieces of objects that are not there.
 func (s *Storage) compare(at place, known map[string]objectstore.Object) (partial, replaced []int, missing bitset.Set) {
 	info := s.info
 	s.mu.Lock()
@@ -248,7 +250,7 @@ func (s *Storage) compare(at place, known map[string]objectstore.Object) (partia
 	return partial, replaced, missing
 }
 
-// trust takes the pieces of files to be good that are not in missing.
+// trust marks the pieces of files as good, except for those in missing.
 func (s *Storage) trust(files []int, missing bitset.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -314,7 +316,7 @@ var (
 	errReadOnly = errors.New("the objects are only read")
 )
 
-// changed returns the error for a range that the store has not as the torrent says.
+// changed returns the error for a range that differs from the torrent in the store, or is not there.
 func (s *Storage) changed(off, n int64) error {
 	first := int(off / s.info.PieceLength)
 	file := s.info.Name

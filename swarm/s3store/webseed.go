@@ -17,13 +17,14 @@ import (
 // errNoWebSeed says that no URL stands for the objects.
 var errNoWebSeed = errors.New("the bucket is in the host of the URLs, so that no folder in them has the name of the torrent")
 
-// WebSeeds adds a store to the web seeds (BEP 19) of torrents, if everybody can read their objects there. All that adds a torrent of objects
-// does it by the same rule:
+// WebSeeds adds a store to the web seeds (BEP 19) of torrents, if everybody can read their objects there. Whatever adds a torrent of
+// objects follows the same rules:
 //
 //   - A private torrent gets none, and neither does one whose objects cannot be read without credentials.
 //   - If the objects can be read, but others may not reach the store, the torrent gets none, and Warn is told why: its host has a
 //     private address, or a name that only a proxy can look up.
-//   - Without an answer, the torrent gets none. Then the store is not asked for a minute, so that not each of many torrents waits for it.
+//   - If the store does not answer, the torrent gets none. The store is then not asked for a minute, so that of many torrents only one
+//     waits for it.
 //
 // The methods are safe for concurrent use.
 type WebSeeds struct {

@@ -30,9 +30,9 @@ type WriterOptions struct {
 
 // A Writer is the objects of a torrent that is being downloaded into a store. It implements swarm.Remote.
 //
-// Pieces that the store has at the beginning are hashed and read there. The others are local until all files are uploaded. A file is uploaded when all its pieces are verified; nobody
-// sees its object before it is complete. Finish waits until the store has everything, and then the local data is removed.
-// While the store does not work, the download goes on, and uploads are tried again.
+// Pieces that the store has at the beginning are hashed and read there. The others are local until all files are uploaded. A file is
+// uploaded when all its pieces are verified; nobody sees its object before it is complete. Finish waits until the store has
+// everything, and then removes the local data. While the store does not work, the download goes on, and uploads are tried again.
 type Writer struct {
 	o      WriterOptions
 	remote *Storage
@@ -249,8 +249,8 @@ func (w *Writer) await() error {
 	}
 }
 
-// settle looks whether the store has everything as it was uploaded, and then removes the local data. Files that share a piece with
-// one that is not there are looked at again too.
+// settle checks that the store has everything as it was uploaded, and then removes the local data. Files that share a piece with
+// one that is not there are checked again too.
 func (w *Writer) settle() error {
 	if err := w.remote.survey(w.ctx); err != nil {
 		return err
@@ -311,7 +311,7 @@ func (s *Storage) isAsUploaded(file int, etag uint64) bool {
 	return etag == 0 || listed == etag || listed == none || etag == none
 }
 
-// forget makes the next survey take the object of a file for another one, whose pieces may be right: it is compared with the
+// forget makes the next survey treat the object of a file as a new one, whose pieces may be right: it is compared with the
 // local data before. It reports whether there was no object of the right size.
 func (s *Storage) forget(file int) (lacked bool) {
 	s.mu.Lock()
