@@ -57,8 +57,9 @@ BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./
 battery: peers ## test with injected faults and hostile peers, small counts, and print the results
 	@bash -o pipefail -c "$(BATTERY)"
 
-soak: peers seaweedfs ## the same with large counts (some minutes) and SeaweedFS, large simulations of the DHT, and a release for all systems twice
+soak: peers seaweedfs ## the same with large counts (some minutes) and SeaweedFS with its bars, large simulations of the DHT, and a release for all systems twice
 	@SEEDBED_SOAK=1 bash -o pipefail -c "$(BATTERY)"
+	SEEDBED_SOAK=1 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkBar(Store|Fleet)' -benchtime 1x ./integration
 	SEEDBED_SOAK=1 $(GO) test -count 1 -timeout 60m ./dht ./dht/announce
 	SEEDBED_SOAK=1 $(GO) -C packaging test -count 1 -timeout 60m -run '^TestReleaseIsReproducible$$'
 
