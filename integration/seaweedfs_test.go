@@ -60,6 +60,12 @@ func startSeaweedFS(ctx context.Context, t testing.TB, network string) *seaweedF
 	s.poll(ctx, "SeaweedFS", func() bool {
 		return exec.CommandContext(ctx, "s3cmd", "--config", s.config, "mb", "s3://"+bucket).Run() == nil
 	})
+	// Until the filer knows who gives out locks, a write waits for a minute.
+	s.poll(ctx, "SeaweedFS to write", func() bool {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return exec.CommandContext(ctx, "s3cmd", "--config", s.config, "put", s.config, "s3://"+bucket+"/first").Run() == nil
+	})
 	return s
 }
 
