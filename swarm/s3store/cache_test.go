@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"seedbed/internal/id"
+	"seedbed/internal/s3test"
 	"seedbed/magnet/metainfo"
 )
 
@@ -24,6 +26,8 @@ func TestBlocksAreReadBeforeTheyAreEvicted(t *testing.T) {
 		defer l.close()
 		l.cache.max = 20 << 20
 		l.cache.space = semaphore.NewWeighted(l.cache.max / reservedPart)
+		// While a request takes time, all readers read what is there, however busy the machine is.
+		l.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Delay: 100 * time.Millisecond} })
 		before := l.gets()
 		var wg sync.WaitGroup
 		for block := range int64(6) {
@@ -36,7 +40,7 @@ func TestBlocksAreReadBeforeTheyAreEvicted(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := l.gets() - before; n > 12 {
+		if n := l.gets() - before; n > 6 {
 			t.Errorf("%d requests for 6 blocks", n)
 		}
 	})
