@@ -159,3 +159,21 @@ func TestACacheThatCannotBeWritten(t *testing.T) {
 		l.check("when it can be written")
 	})
 }
+
+// A store that answers 503 is asked again with growing pauses, and not as fast as it answers.
+func TestAStoreThatFailsIsNotHurried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, metainfo.V1, 20<<20)
+		l.open()
+		defer l.close()
+		l.server.SetFault(func(*http.Request) s3test.Fault { return s3test.Fault{Status: http.StatusServiceUnavailable} })
+		before := l.gets()
+		if _, err := l.read(0, 16<<10); !errors.Is(err, storage.ErrAway) {
+			t.Errorf("after a minute: %v", err)
+		}
+		// 0.5, 1, 2 and 4 s, then every 5 s
+		if n := l.gets() - before; n < 10 || n > 20 {
+			t.Errorf("%d requests in a minute", n)
+		}
+	})
+}
