@@ -42,8 +42,15 @@ func (e *Error) Error() string {
 			return fmt.Sprintf("%s %s: the bucket is in the region %s", e.Op, e.Name, r)
 		}
 	}
-	return fmt.Sprintf("%s %s: %v", e.Op, e.Name, e.Err)
+	text := e.Err.Error()
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return fmt.Sprintf("%s %s: %s", e.Op, e.Name, text)
 }
+
+// maxText is how many bytes of the text of an error are shown: a store can make it as long as it likes.
+const maxText = 500
 
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
@@ -90,6 +97,8 @@ var (
 	errLoop     = errors.New("the store lists the same objects again and again")
 	errParts    = errors.New("the store lists parts of an upload that cannot be")
 	errTooLong  = errors.New("the answer of the store is too long")
+	errNoSize   = errors.New("the store does not say how large the object is")
+	errNoUpload = errors.New("the store begins an upload in parts without naming it")
 )
 
 // fail makes an *Error. If the caller gave up, the error is that of ctx.
@@ -113,7 +122,7 @@ func kindOf(err error) Kind {
 	switch {
 	case errors.Is(err, errReplaced):
 		return Changed
-	case errors.Is(err, errNoRange), errors.Is(err, errLoop), errors.Is(err, errParts), errors.Is(err, errTooLong):
+	case errors.Is(err, errNoRange), errors.Is(err, errLoop), errors.Is(err, errParts), errors.Is(err, errTooLong), errors.Is(err, errNoSize), errors.Is(err, errNoUpload):
 		return Unsupported
 	}
 	var r minio.ErrorResponse

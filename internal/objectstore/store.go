@@ -79,6 +79,9 @@ func (s *Store) Stat(ctx context.Context, name string) (Object, error) {
 	if err != nil {
 		return Object{}, s.fail(ctx, "find", name, s.explain(ctx, name, err))
 	}
+	if o.Size < 0 {
+		return Object{}, s.fail(ctx, "find", name, errNoSize)
+	}
 	o.Key = s.at.Prefix + name
 	return s.object(&o), nil
 }
@@ -97,6 +100,9 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 			if o.Err == nil && o.Key == name {
 				o.Err = errLoop
 			}
+			if o.Err == nil && o.Size < 0 {
+				o.Err = errNoSize
+			}
 			if o.Err != nil {
 				yield(Object{}, s.fail(ctx, "list", prefix, o.Err))
 				return
@@ -106,7 +112,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Object, error
 			if n == mark {
 				mark, name = 2*mark, o.Key
 			}
-			if !strings.HasPrefix(o.Key, s.at.Prefix) {
+			if !strings.HasPrefix(o.Key, s.at.Prefix+prefix) {
 				continue
 			}
 			watch.pause()

@@ -57,6 +57,9 @@ func (s *Store) Begin(ctx context.Context, name, contentType string) (*Upload, e
 	defer watch.stop()
 	s.request(&s.counts.puts)
 	id, err := s.core.NewMultipartUpload(ctx, s.at.Bucket, s.at.Prefix+name, minio.PutObjectOptions{ContentType: contentType})
+	if err == nil && id == "" {
+		err = errNoUpload
+	}
 	if err != nil {
 		return nil, s.fail(ctx, "write", name, err)
 	}
@@ -131,7 +134,7 @@ func (u *Upload) Parts(ctx context.Context) (parts []Part, err error) {
 		}
 		watch.progress()
 		for _, o := range r.ObjectParts {
-			if o.PartNumber < 1 || o.PartNumber > MaxParts || len(parts) == MaxParts {
+			if o.PartNumber < 1 || o.PartNumber > MaxParts || o.Size < 0 || len(parts) == MaxParts {
 				return nil, u.s.fail(ctx, "list", u.Name, errParts)
 			}
 			parts = append(parts, Part{Number: o.PartNumber, Size: o.Size, ETag: strings.Trim(o.ETag, `"`), Modified: o.LastModified})
