@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -125,21 +124,23 @@ func (c *Cache) load() error {
 	}
 	var all []found
 	for _, folder := range folders {
-		var hash id.ID
-		if hash, err = id.ParseHex(filepath.Base(folder)); err != nil {
+		hash, err := id.ParseHex(filepath.Base(folder))
+		if err != nil || folder != filepath.Join(c.dir, folderOf(hash)) || !isFolder(filepath.Dir(folder)) || !isFolder(folder) {
 			continue // not ours
 		}
 		list, err := os.ReadDir(folder)
-		if err != nil {
-			return err
+		if err != nil { // nobody can read it, and it costs one torrent what is there
+			continue
 		}
 		for _, e := range list {
-			block, file, isBlock := parseName(e.Name())
+			name, isNew := strings.CutSuffix(e.Name(), newSuffix)
+			block, file, isBlock := parseName(name)
 			fi, err := e.Info()
 			switch {
-			case strings.HasSuffix(e.Name(), newSuffix):
+			case !isBlock || err != nil || !fi.Mode().IsRegular(): // not ours
+			case isNew, fi.Size() == 0, fi.Size() > largestBlock:
 				_ = os.Remove(filepath.Join(folder, e.Name()))
-			case isBlock && err == nil && fi.Mode().IsRegular() && fi.Size() <= math.MaxUint32:
+			default:
 				all = append(all, found{blockKey{c.number(hash), block}, cached{size: uint32(fi.Size()), file: file, isSynced: true}, fi.ModTime().Unix()})
 			}
 		}
@@ -154,12 +155,27 @@ func (c *Cache) load() error {
 	return nil
 }
 
-// parseName parses the name of a proven block's file.
+// largestBlock is the maximum size of a block in bytes: pieces have at most 512 MiB.
+const largestBlock = 512 << 20
+
+// isFolder reports whether a path is that of a folder, and not of a link to one: what is elsewhere is not ours to delete.
+func isFolder(path string) bool {
+	fi, err := os.Lstat(path)
+	return err == nil && fi.IsDir()
+}
+
+// parseName parses the name of a proven block's file, which name made.
 func parseName(s string) (block, file uint32, ok bool) {
-	first, second, ok := strings.Cut(s, ".")
+	first, second, _ := strings.Cut(s, ".")
 	b, err := strconv.ParseUint(first, 10, 32)
 	f, err2 := strconv.ParseUint(second, 10, 32)
-	return uint32(b), uint32(f), ok && err == nil && err2 == nil
+	return uint32(b), uint32(f), err == nil && err2 == nil && s == fmt.Sprintf("%d.%d", b, f)
+}
+
+// folderOf returns the folder of a torrent's blocks in that of the cache.
+func folderOf(hash id.ID) string {
+	name := hash.String()
+	return filepath.Join(name[:2], name)
 }
 
 // number returns the number of a torrent. mu is held.
@@ -168,8 +184,7 @@ func (c *Cache) number(hash id.ID) uint32 {
 	if !ok {
 		n = uint32(len(c.folders))
 		c.torrents[hash] = n
-		name := hash.String()
-		c.folders, c.sizes = append(c.folders, filepath.Join(name[:2], name)), append(c.sizes, 0)
+		c.folders, c.sizes = append(c.folders, folderOf(hash)), append(c.sizes, 0)
 	}
 	return n
 }

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+
+	"seedbed/internal/statefile"
 )
 
 // uploadLog remembers the uploads of a torrent over restarts, as lines of a file. A line that was lost or cut costs an
@@ -36,22 +38,49 @@ func openUploadLog(dir string) (*uploadLog, error) {
 	}
 	l := &uploadLog{open: map[int]string{}, done: map[int]uint64{}, strays: map[int]bool{}, same: map[int]uint64{}}
 	path := filepath.Join(dir, "uploads")
-	b, err := os.Open(path)
-	switch {
-	case err == nil:
-		for lines := bufio.NewScanner(b); lines.Scan(); {
-			var what, id string
-			var file int
-			if n, _ := fmt.Sscanf(lines.Text(), "%s %d %q", &what, &file, &id); n == 3 {
-				l.note(what, file, id)
-			}
-		}
-		_ = b.Close()
-	case !errors.Is(err, fs.ErrNotExist):
+	var err error
+	if l.file, err = statefile.OpenAppend(path, true); err != nil {
 		return nil, err
 	}
-	l.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	return l, err
+	if err := l.load(); err != nil {
+		return nil, errors.Join(err, l.file.Close())
+	}
+	return l, nil
+}
+
+// longestLine is how long a line may be in bytes. The store chooses the ids of uploads.
+const longestLine = 64 << 10
+
+// load reads the file. Lines that are damaged or too long are left out.
+func (l *uploadLog) load() error {
+	lines := bufio.NewReaderSize(l.file, longestLine)
+	for inLine := false; ; { // after the beginning of a line that is too long
+		line, err := lines.ReadSlice('\n')
+		switch {
+		case err == bufio.ErrBufferFull:
+			inLine = true
+		case err == nil && inLine:
+			inLine = false
+		case err == nil:
+			l.read(string(line))
+		case err == io.EOF && (inLine || len(line) > 0): // a power cut has cut it; what is written now is a line of its own
+			_, err = l.file.WriteString("\n")
+			return err
+		case err == io.EOF:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// read reads a line, unless it is damaged.
+func (l *uploadLog) read(line string) {
+	var what, id string
+	var file int
+	if n, _ := fmt.Sscanf(line, "%s %d %q\n", &what, &file, &id); n == 3 {
+		l.note(what, file, id)
+	}
 }
 
 func (l *uploadLog) note(what string, file int, id string) {
