@@ -90,7 +90,7 @@ func KindOf(err error) Kind {
 }
 
 var (
-	errSilent   = errors.New("the store sends nothing")
+	errSilent   = errors.New("the store sends nothing, or too little")
 	errNoRange  = errors.New("the store sent another part of the object than the one that was asked for")
 	errReplaced = errors.New("the object has been replaced")
 	errCut      = errors.New("the store closed the connection too early")

@@ -47,7 +47,7 @@ func (p *pace) quiet() time.Duration {
 // another one. Without an ETag only the size is compared. It returns the ETag that the object has.
 func (s *Store) Read(ctx context.Context, o Object, off, n int64) (body io.ReadCloser, etag string, err error) {
 	ctx, watch := watched(ctx)
-	p := &part{s: s, ctx: ctx, watch: watch, object: o, off: off, left: n, patience: Patience}
+	p := &part{s: s, ctx: ctx, watch: watch, object: o, off: off, left: n, limits: [2]limit{{left: Patience}, {left: slowTime}}}
 	if etag, err = p.open(); err != nil {
 		watch.stop()
 		return nil, "", err
@@ -80,9 +80,29 @@ func checkPart(o Object, etag string, h http.Header, off, n int64) error {
 	return nil
 }
 
-// minProgress is how many bytes of a part a store sends in Patience at least. One that sends a byte now and then would hold a place
-// among the reads of a node for ever.
-const minProgress = 4 << 10
+// One that sends a byte now and then would hold a place among the reads of a node for ever, and one that sends some hundred bytes a second
+// for hours. A slow line that all reads of a node share has time to give each of them its turn.
+const (
+	// minProgress is how many bytes of a part a store sends in Patience at least.
+	minProgress = 4 << 10
+	// MinSlow is how many bytes of a part it sends in slowTime at least: 1 KiB a second.
+	MinSlow  = 64 << 10
+	slowTime = 64 * time.Second
+)
+
+// limit is how long the store may take to send some bytes.
+type limit struct {
+	left time.Duration // until it has sent them
+	sent int           // bytes since left was the whole time
+}
+
+// note counts bytes that came. If they are enough, the time begins again.
+func (l *limit) note(n int, took time.Duration, least int, whole time.Duration) {
+	l.left -= took
+	if l.sent += n; l.sent >= least {
+		*l = limit{left: whole}
+	}
+}
 
 // part is a part of an object that is being read.
 type part struct {
@@ -94,8 +114,7 @@ type part struct {
 	answer    *answer
 	first     []byte // of the answer, which was read before
 
-	fresh    int           // bytes that were read since patience was Patience
-	patience time.Duration // how long the store may take to send minProgress bytes, counted from fresh
+	limits [2]limit // for minProgress, and for MinSlow
 
 	quiet *time.Timer // of a read that waits
 	mu    sync.Mutex
@@ -238,7 +257,7 @@ func (p *part) readBody(b []byte) (int, error) {
 	p.wait = w
 	p.mu.Unlock()
 	began := time.Now()
-	p.watch.timer.Reset(p.patience)
+	p.watch.timer.Reset(min(p.limits[0].left, p.limits[1].left))
 	p.quiet.Reset(p.s.pace.quiet())
 	n, err := p.answer.body.Read(b)
 	p.watch.pause()
@@ -257,10 +276,9 @@ func (p *part) readBody(b []byte) (int, error) {
 	case w.cancel != nil && n > 0: // the store is only slow
 		p.s.pace.note(time.Since(began))
 	}
-	p.patience -= time.Since(began)
-	if p.fresh += n + len(p.first); p.fresh >= minProgress {
-		p.patience, p.fresh = Patience, 0
-	}
+	took := time.Since(began)
+	p.limits[0].note(n+len(p.first), took, minProgress, Patience)
+	p.limits[1].note(n+len(p.first), took, MinSlow, slowTime)
 	return n, err
 }
 

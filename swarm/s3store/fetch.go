@@ -202,12 +202,16 @@ func (f *fetch) fill() (number uint32, err error) {
 	s.mu.Lock()
 	f.file = file
 	s.mu.Unlock()
-	deadline := time.Now().Add(fetchTime)
+	deadline, mark := time.Now().Add(fetchTime), int64(0)
 	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
 		before := f.progress()
 		err := f.attempt(begin, size)
-		if f.progress() > before {
-			deadline, wait = time.Now().Add(fetchTime), retryFirst
+		now := f.progress()
+		if now > before {
+			wait = retryFirst
+		}
+		if now >= mark+objectstore.MinSlow { // with less, it would go on for hours
+			deadline, mark = time.Now().Add(fetchTime), now
 		}
 		var local *storage.Error
 		switch {

@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,6 +32,7 @@ type lab struct {
 	info    *metainfo.Info
 	data    []byte // of the torrent, without padding
 	isZeros bool   // make makes files of zeros
+	pieces  int64  // length of pieces; 0 is 256 KiB
 	cache   *Cache
 	handles *storage.Handles
 	*Storage
@@ -76,7 +78,7 @@ func (l *lab) make(format metainfo.Format, torrent, objects string, sizes []int)
 		}
 		l.server.Put(object, b)
 	}
-	made, err := create.Make(l.t.Context(), path, create.Options{Format: format, PieceLength: 256 << 10})
+	made, err := create.Make(l.t.Context(), path, create.Options{Format: format, PieceLength: cmp.Or(l.pieces, 256<<10)})
 	if err != nil {
 		l.t.Fatal(err)
 	}
