@@ -24,7 +24,8 @@ type WriterOptions struct {
 	Dir string
 	// Progress is called with the number of bytes while OpenWriter hashes what the store has already. It may be nil.
 	Progress func(done, total int64)
-	// Warn is called once in every outage of the store, for an error that ends uploading, and if Dir cannot be removed. It may be nil.
+	// Warn is called once in every outage of the store, for an error that ends uploading unless the one before had the same cause, and if
+	// Dir cannot be removed. It may be nil.
 	Warn func(error)
 }
 
@@ -56,6 +57,7 @@ type Writer struct {
 	running  int            // files that are being uploaded
 	occupied map[int]string // by file: the ETag of the object with other content that is there
 	err      error          // why uploading has ended
+	warned   string         // the cause of the last warning about that, until a file is uploaded
 	isAway   bool           // the store does not work, which was reported
 	changed  chan struct{}  // closed at the next change of the above
 }
@@ -164,11 +166,13 @@ func (w *Writer) work() {
 		switch {
 		case err == nil:
 			w.done.Add(file)
+			w.warned = ""
 		case count != w.counts: // what has failed may not be so any more
 			w.enqueue(file)
 		case w.err == nil:
 			w.err = err
-			if w.o.Warn != nil && w.ctx.Err() == nil {
+			if cause := causeOf(err); w.o.Warn != nil && w.ctx.Err() == nil && cause != w.warned {
+				w.warned = cause
 				w.o.Warn(err)
 			}
 		}
@@ -176,6 +180,14 @@ func (w *Writer) work() {
 	}
 	w.running--
 	w.signal()
+}
+
+// causeOf returns what distinguishes the errors that end uploading: a store that refuses to take one object refuses the others too.
+func causeOf(err error) string {
+	if isRefusal(err) {
+		return fmt.Sprint("refused ", objectstore.KindOf(err))
+	}
+	return err.Error()
 }
 
 // signal wakes Finish. mu is held.
