@@ -24,7 +24,15 @@ const (
 	maxAddrs  = 6
 	maxName   = 64
 	maxText   = 64
+	// maxNumber is the largest number in a message. Sums and percentages of those of maxMembers members do not overflow, and
+	// JavaScript can represent it.
+	maxNumber = 1 << 53
 )
+
+// areCounts reports whether all numbers of a message are possible.
+func areCounts(numbers ...int64) bool {
+	return !slices.ContainsFunc(numbers, func(n int64) bool { return n < 0 || n > maxNumber })
+}
 
 // meta is what a member says of itself.
 type meta struct {
@@ -133,10 +141,8 @@ func parseReport(b []byte) (r report, err error) {
 	if err := json.Unmarshal(b, &r); err != nil || CheckName(r.Name) != nil || !isText(r.Version) || len(r.Version) > maxText {
 		return report{}, errMessage
 	}
-	for _, n := range []int64{r.Start, r.Seq, r.Torrents, r.Owned, r.Announced, r.Connected, r.Uploaded, r.UpRate, r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached} {
-		if n < 0 {
-			return report{}, errMessage
-		}
+	if !areCounts(r.Start, r.Seq, r.Torrents, r.Owned, r.Announced, r.Connected, r.Uploaded, r.UpRate, r.Hits, r.Misses, r.Requests, r.Fetched, r.Cached) {
+		return report{}, errMessage
 	}
 	return r, nil
 }

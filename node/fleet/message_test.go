@@ -44,7 +44,7 @@ func TestMessagesAreChecked(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "{}", `{"n":""}`, `{"n":"a b"}`, `{"n":"a\u001b[2J"}`, `{"n":"a","u":-1}`, `{"n":"a","u":1e40}`, `{"n":"a","v":"\u001b[2J"}`, `{"n":"a","v":"` + strings.Repeat("v", maxText+1) + `"}`,
+		"", "{}", `{"n":""}`, `{"n":"a b"}`, `{"n":"a\u001b[2J"}`, `{"n":"a","u":-1}`, `{"n":"a","u":1e40}`, `{"n":"a","h":92233720368547759}`, `{"n":"a","v":"\u001b[2J"}`, `{"n":"a","v":"` + strings.Repeat("v", maxText+1) + `"}`,
 		`{"n":"` + strings.Repeat("n", maxName+1) + `"}`, `{"n":"a","x":"` + strings.Repeat("a", maxReport) + `"}`,
 	} {
 		if r, err := parseReport([]byte(s)); err == nil {

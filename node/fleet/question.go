@@ -12,6 +12,8 @@ import (
 const (
 	questionTag = '?'
 	answerTag   = '!'
+	// maxAgo is the largest Holding.LastAnnounce in seconds. A time.Duration can represent it.
+	maxAgo = 1 << 32
 )
 
 // question asks what a member does for a torrent.
@@ -85,10 +87,8 @@ func parseAnswer(b []byte) (a answer, err error) {
 			return answer{}, errMessage
 		}
 	}
-	for _, n := range []int64{a.Cached, a.Connected, a.Uploaded, a.Requests, a.Fetched} {
-		if n < 0 {
-			return answer{}, errMessage
-		}
+	if !areCounts(a.Cached, a.Connected, a.Uploaded, a.Requests, a.Fetched) || a.LastAnnounce > maxAgo {
+		return answer{}, errMessage
 	}
 	return a, nil
 }

@@ -17,7 +17,7 @@ func TestQuestionsAreChecked(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"!", "!{}", `!{"n":"a\u001b[2J"}`, `!{"n":"a","o":["b","c","d"]}`, `!{"n":"a","o":["\u001b[2J"]}`, `!{"n":"a","u":-1}`, `!{"n":"a","cb":1e40}`, `!{"n":"a","x":"` + strings.Repeat("x", maxReport) + `"}`,
+		"!", "!{}", `!{"n":"a\u001b[2J"}`, `!{"n":"a","o":["b","c","d"]}`, `!{"n":"a","o":["\u001b[2J"]}`, `!{"n":"a","u":-1}`, `!{"n":"a","cb":1e40}`, `!{"n":"a","l":9223372037}`, `!{"n":"a","u":9223372036854775807}`, `!{"n":"a","x":"` + strings.Repeat("x", maxReport) + `"}`,
 	} {
 		if a, err := parseAnswer([]byte(s)); err == nil {
 			t.Errorf("an answer of %.40s: %+v", s, a)
@@ -37,8 +37,8 @@ func TestQuestionsAreChecked(t *testing.T) {
 }
 
 func TestTheLongestAnswerFits(t *testing.T) {
-	long, most := strings.Repeat("n", maxName), int64(1)<<62
-	a := answer{Name: long, Ref: 1<<64 - 1, Holding: Holding{Owners: []string{long, long}, LastAnnounce: most, Cached: most, Connected: most, Uploaded: most, Requests: most, Fetched: most}}
+	long, most := strings.Repeat("n", maxName), int64(maxNumber)
+	a := answer{Name: long, Ref: 1<<64 - 1, Holding: Holding{Owners: []string{long, long}, LastAnnounce: maxAgo, Cached: most, Connected: most, Uploaded: most, Requests: most, Fetched: most}}
 	if got, err := parseAnswer(a.encode()); err != nil || !cmp.Equal(got, a) {
 		t.Errorf("%+v, %v", got, err)
 	}
