@@ -39,7 +39,21 @@ func (f *Flags) IsInStore(fs *pflag.FlagSet) (bool, error) {
 	if store == settings.FromFlag && dir == settings.FromFlag {
 		return false, exit.Misuse(errors.New("--store and --dir both say where the data is: give one of them"))
 	}
-	return f.HasStore() && store >= dir, nil
+	return f.HasStore() && store >= dir, f.CheckCache(fs, settings.FromFlag)
+}
+
+// CheckCache returns an error if a setting of the cache of an object store, given in a source of this precedence or a higher one, has
+// no effect because there is no store.
+func (f *Flags) CheckCache(fs *pflag.FlagSet, least settings.Source) error {
+	if f.HasStore() {
+		return nil
+	}
+	for _, name := range []string{"cache", "cache-size"} {
+		if settings.SourceOf(fs.Lookup(name)) >= least {
+			return exit.Misuse(fmt.Errorf("--%s is for what is read from an object store, and there is none: give it with --store s3://BUCKET/PREFIX, or leave out --%[1]s", name))
+		}
+	}
+	return nil
 }
 
 // ObjectStore opens the object store at a place, and checks that it can be used. If the store merely does not

@@ -19,6 +19,7 @@ import (
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/process"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/cmd/seedbed/version"
 	"seedbed/internal/option"
 	"seedbed/node"
@@ -65,7 +66,12 @@ from a socket unit.`,
 		Example: `  seedbed daemon -d ~/torrents
   seedbed daemon --http 0.0.0.0:8009 --tls-cert cert.pem --tls-key key.pem --allow-host nas.example.org`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), a, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.CheckCache(cmd.Flags(), settings.FromFile); err != nil {
+				return err
+			}
+			return run(cmd.Context(), a, &f)
+		},
 	}
 	fs := cmd.Flags()
 	f.AddService(fs)

@@ -19,6 +19,7 @@ import (
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/session"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/cmd/seedbed/torrentcmd"
 	"seedbed/internal/objectstore"
 	"seedbed/internal/option"
@@ -110,9 +111,15 @@ restarts; the command exits when that is done. See seedbed publications.`,
 				return err
 			}
 			if p.key == "" && !p.all {
+				if err := c.CheckCache(cmd.Flags(), settings.FromFlag); err != nil {
+					return err
+				}
 				return seeding.Run(cmd.Context(), &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: true, Seeding: true}, args)
 			}
 			if err := p.chooseStore(cmd.Context(), &c); err != nil {
+				return err
+			}
+			if err := c.CheckCache(cmd.Flags(), settings.FromFlag); err != nil {
 				return err
 			}
 			closeStore, err := a.OpenStore(cmd.Context(), &c, &cfg) // it has the numbers that other publishers have taken
