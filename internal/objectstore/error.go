@@ -99,6 +99,8 @@ var (
 	errTooLong  = errors.New("the answer of the store is too long")
 	errNoSize   = errors.New("the store does not say how large the object is")
 	errNoUpload = errors.New("the store begins an upload in parts without naming it")
+	errNoStore  = errors.New("what answers is not the store, or the store has failed in the middle of its answer")
+	errNoETag   = errors.New("the answer has no ETag, so it may not be that of the store")
 )
 
 // fail makes an *Error. If the caller gave up, the error is that of ctx.

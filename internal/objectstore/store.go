@@ -147,7 +147,8 @@ func (c Condition) apply(opts *minio.PutObjectOptions) {
 }
 
 // Write writes a small object at once and returns its ETag. If the condition does not hold, nothing is written and the
-// error is of kind Changed. That is also possible after a write whose answer was lost: read the object to find out.
+// error is of kind Changed. That is also possible after a write whose answer was lost: read the object to find out. A write with a
+// condition whose answer has no ETag is as one whose answer was lost.
 func (s *Store) Write(ctx context.Context, name string, data []byte, contentType string, when Condition) (etag string, err error) {
 	ctx, watch := watched(ctx)
 	defer watch.stop()
@@ -159,6 +160,9 @@ func (s *Store) Write(ctx context.Context, name string, data []byte, contentType
 	info, err := s.core.Client.PutObject(ctx, s.at.Bucket, s.at.Prefix+name, bytes.NewReader(data), int64(len(data)), opts)
 	if err != nil {
 		return "", s.fail(ctx, "write", name, err)
+	}
+	if info.ETag == "" && when != (Condition{}) { // of something before the store that answers everything with a page of its own
+		return "", s.fail(ctx, "write", name, errNoETag)
 	}
 	s.counts.written.Add(int64(len(data)))
 	s.etags.note(info.ETag, data)
