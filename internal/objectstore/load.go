@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -70,14 +71,44 @@ func (s *Store) loadOnce(ctx context.Context, name string, limit int64) ([]byte,
 	if o.Size > limit {
 		return nil, o, &Error{Op: "read", Name: s.at.Name(name), Kind: Unsupported, Err: fmt.Errorf("it has %d bytes, and at most %d are read", o.Size, limit)}
 	}
+	b, err := s.readAll(ctx, o)
+	return b, o, err
+}
+
+// allTries is how often ReadAll reads an object at most.
+const allTries = 3
+
+// ReadAll reads the whole of an object that was listed, without looking at it before. If the ETag has the form of an MD5, and is not that of the
+// content, a fault on the way may have changed what has come. Then the object is read until the same comes twice, as from a store with other
+// ETags. If it never does, the error is of kind Changed.
+func (s *Store) ReadAll(ctx context.Context, o Object) ([]byte, error) {
+	var before []byte
+	for range allTries {
+		b, err := s.readAll(ctx, o)
+		if err != nil || !looksLikeMD5(o.ETag) || isMD5(o.ETag, b) || before != nil && bytes.Equal(b, before) {
+			return b, err
+		}
+		before = b
+	}
+	return nil, &Error{Op: "read", Name: s.at.Name(o.Name), Kind: Changed, Err: errTorn}
+}
+
+// looksLikeMD5 reports whether an ETag may be the MD5 of the content. That of an upload in parts also has the number of these.
+func looksLikeMD5(etag string) bool {
+	b, err := hex.DecodeString(strings.TrimPrefix(etag, weak))
+	return err == nil && len(b) == md5.Size
+}
+
+// readAll reads the whole of an object once.
+func (s *Store) readAll(ctx context.Context, o Object) ([]byte, error) {
 	r, _, err := s.Read(ctx, o, 0, o.Size)
 	if err != nil {
-		return nil, o, err
+		return nil, err
 	}
 	defer r.Close()
 	b := make([]byte, o.Size)
 	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, o, err
+		return nil, err
 	}
-	return b, o, nil
+	return b, nil
 }

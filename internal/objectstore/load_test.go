@@ -67,3 +67,33 @@ func TestOtherETags(t *testing.T) {
 		}
 	})
 }
+
+// What was listed is read once if its ETag fits. Otherwise it is read until the same comes twice.
+func TestAListedObjectIsReadAgain(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		fault    func(get int) s3test.Fault
+		requests int
+	}{
+		{"right", func(int) s3test.Fault { return s3test.Fault{} }, 1},
+		{"changed once on the way", func(get int) s3test.Fault { return s3test.Fault{Flip: get == 1} }, 2},
+		{"other ETags", func(int) s3test.Fault { return s3test.Fault{OtherETag: true} }, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := s3test.New(t)
+			s := server.Open("data")
+			server.Put("data/file", []byte("0123456789"))
+			gets := 0
+			server.SetFault(func(r *http.Request) s3test.Fault {
+				if r.Method == http.MethodGet {
+					gets++
+				}
+				return c.fault(gets)
+			})
+			b, err := s.ReadAll(t.Context(), stat(t, s, "file"))
+			if err != nil || gets != c.requests || string(b) != "0123456789" {
+				t.Errorf("%s: %q, %d requests, %v", c.what, b, gets, err)
+			}
+		})
+	}
+}

@@ -505,6 +505,30 @@ func TestObjectsThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// A torrent file that a fault on the way has changed is neither refused for good nor taken for another torrent.
+func TestATorrentFileThatIsChangedOnTheWay(t *testing.T) {
+	for _, isWrong := range []bool{true, false} { // the first answer
+		synctest.Test(t, func(t *testing.T) {
+			n, store := simnet.New(8, simnet.Link{Delay: 10 * ms}), s3test.New(t)
+			infohash := put(t, store, "film")
+			store.SetFault(func(r *http.Request) s3test.Fault {
+				isFile := r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, suffix)
+				return s3test.Fault{Flip: isFile && isWrong && loads(store) == 1}
+			})
+			want := 1
+			if isWrong {
+				want = 2
+			}
+			r := start(t, n, 1, store)
+			time.Sleep(retryTime + 2*interval)
+			if s := r.Status(); r.Torrent(infohash) == nil || s.Torrents != 1 || s.Refused != 0 || len(r.warnings) > 0 || loads(store) != want {
+				t.Errorf("wrong %v: %+v, %q, %d requests", isWrong, s, r.warnings, loads(store))
+			}
+			r.end()
+		})
+	}
+}
+
 // A torrent that the state directory does not take is added when it does.
 func TestAStateDirectoryThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -89,13 +88,8 @@ func (l *loader) read(ctx context.Context, o *objectstore.Object) (*metainfo.Tor
 		return nil, err
 	}
 	defer l.bytes.Release(o.Size)
-	body, _, err := l.c.store.Read(ctx, *o, 0, o.Size)
+	b, err := l.c.store.ReadAll(ctx, *o) // what is read wrong once would be believed until the object changes
 	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	b := make([]byte, o.Size)
-	if _, err := io.ReadFull(body, b); err != nil {
 		return nil, err
 	}
 	return metainfo.ParseTorrent(b)
