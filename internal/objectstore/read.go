@@ -3,6 +3,7 @@ package objectstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,10 +31,16 @@ const (
 )
 
 // pace is how fast a store begins its answers. Its methods may be called concurrently.
-type pace struct{ usual atomic.Int64 } // nanoseconds until the first byte, averaged
+type pace struct {
+	usual atomic.Int64 // nanoseconds until the first byte, averaged
+	// isSilent means that nothing has come since a read got nothing although it was asked for several times. Then not one of the
+	// servers has died: to ask for more would keep a store that is overloaded from recovering.
+	isSilent atomic.Bool
+}
 
 // note records how long it took until an answer began.
 func (p *pace) note(took time.Duration) {
+	p.isSilent.Store(false)
 	usual := p.usual.Load()
 	p.usual.Store(usual + (int64(took)-usual)/8)
 }
@@ -211,14 +218,22 @@ func (p *part) open() (etag string, err error) {
 			}
 			a.close()
 			if waiting == 0 || KindOf(a.err) != Unavailable {
+				p.noteSilence(asked)
 				return "", a.err
 			}
 		case <-again.C:
-			if asked <= maxMore {
+			if asked <= maxMore && !p.s.pace.isSilent.Load() {
 				ask()
 				again.Reset(p.s.pace.quiet())
 			}
 		}
+	}
+}
+
+// noteSilence records that the store is silent if it was why a read has ended, for which there were several requests.
+func (p *part) noteSilence(requests int) {
+	if requests > 1 && errors.Is(context.Cause(p.ctx), errSilent) {
+		p.s.pace.isSilent.Store(true)
 	}
 }
 
@@ -275,6 +290,8 @@ func (p *part) readBody(b []byte) (int, error) {
 		p.answer, p.first, err = w.winner, w.first[n:], nil
 	case w.cancel != nil && n > 0: // the store is only slow
 		p.s.pace.note(time.Since(began))
+	case n == 0:
+		p.noteSilence(1 + maxMore - w.more)
 	}
 	took := time.Since(began)
 	p.limits[0].note(n+len(p.first), took, minProgress, Patience)
@@ -286,7 +303,7 @@ func (p *part) readBody(b []byte) (int, error) {
 func (p *part) askAgain() {
 	p.mu.Lock()
 	w := p.wait
-	if w == nil || w.more == 0 {
+	if w == nil || w.more == 0 || p.s.pace.isSilent.Load() {
 		p.mu.Unlock()
 		return
 	}

@@ -77,6 +77,37 @@ func TestAllServersOfTheStoreAreDead(t *testing.T) {
 	}
 }
 
+// A store that is silent as a whole is asked once for each part, until something comes: all nodes of a fleet would ask it six times as
+// often just when it has too much to do.
+func TestASilentStoreIsNotAskedMoreOften(t *testing.T) {
+	for _, fault := range []s3test.Fault{{Hang: true}, {Delay: objectstore.Patience + time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			server := s3test.New(t)
+			s := server.Open("")
+			want := filetest.RandomBytes("file", 100_000)
+			server.Put("file", want)
+			o := stat(t, s, "file")
+			all := 0
+			for range 10 {
+				_, requests, took, err := quietRead(t, s, server, o, fault)
+				if objectstore.KindOf(err) != objectstore.Unavailable || took != objectstore.Patience {
+					t.Fatal(took, err)
+				}
+				all += requests
+			}
+			if all > 15 {
+				t.Errorf("%d requests for 10 reads", all)
+			}
+			if b, _, _, err := quietRead(t, s, server, o, s3test.Fault{}); err != nil || !bytes.Equal(b, want) {
+				t.Error(err)
+			}
+			if _, requests, _, err := quietRead(t, s, server, o, s3test.Fault{Hang: true}, s3test.Fault{}); err != nil || requests != 2 {
+				t.Errorf("when it is back, and a server dies: %d requests, %v", requests, err)
+			}
+		})
+	}
+}
+
 // A store that always needs long for its answers is soon asked once for each part again.
 func TestASlowStoreIsNotAskedMoreOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
