@@ -118,7 +118,7 @@ func TestACacheWithWhatIsNotItsOwn(t *testing.T) {
 
 // FuzzUploadLog checks that a log with any content remembers what is written to it.
 func FuzzUploadLog(f *testing.F) {
-	for _, s := range []string{"done 3 \"4d\"\n", "open 3 \"id\"\ndone 4 \"1", "done -1 \"1\"\nsame 99999999999999999999 \"\"\n", "done 3 \"", strings.Repeat("\x00", 100_000), "stray 1 \"\"\n\nlost 3 \"\"", "open 1 \"\\x00\\n\"\n"} {
+	for _, s := range []string{"done 3 \"4d\"\n", "open 3 \"id\"\ndone 4 \"1", "done -1 \"1\"\nsame 99999999999999999999 \"\"\n", "done 3 \"", strings.Repeat("\x00", 100_000), "stray 1 \"\"\n\nlost 3 \"\"", "stray 0 \"\"", "open 1 \"\\x00\\n\"\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {

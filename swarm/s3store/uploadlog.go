@@ -64,6 +64,9 @@ func (l *uploadLog) load() error {
 		case err == nil:
 			l.read(string(line))
 		case err == io.EOF && (inLine || len(line) > 0): // a power cut has cut it; what is written now is a line of its own
+			if !inLine {
+				l.read(string(line)) // maybe only the end of the line is missing
+			}
 			_, err = l.file.WriteString("\n")
 			return err
 		case err == io.EOF:
