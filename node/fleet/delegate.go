@@ -35,47 +35,6 @@ func (d *delegate) NotifyMsg(b []byte) {
 	}
 }
 
-// take takes a message of a member.
-func (f *Fleet) take(b []byte) error {
-	var tag byte
-	if len(b) > 0 {
-		tag = b[0]
-	}
-	switch tag {
-	case questionTag:
-		q, err := parseQuestion(b)
-		if err == nil {
-			f.takeQuestion(q)
-		}
-		return err
-	case answerTag:
-		a, err := parseAnswer(b)
-		if err == nil {
-			f.takeAnswer(&a)
-		}
-		return err
-	default:
-		r, err := parseReport(b)
-		if err == nil {
-			f.takeReport(&r)
-		}
-		return err
-	}
-}
-
-// takeReport takes the report of a member.
-func (f *Fleet) takeReport(r *report) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	m := &f.members
-	if _, isLive := m.live[r.Name]; !isLive || r.Name == f.cfg.Name {
-		return
-	}
-	if before, ok := m.reports[r.Name]; !ok || r.isNewer(&before.report) {
-		m.reports[r.Name] = received{*r, f.now()}
-	}
-}
-
 // GetBroadcasts implements memberlist.Delegate.
 func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
 

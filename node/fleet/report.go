@@ -54,6 +54,19 @@ func (f *Fleet) sendReport() {
 	f.send(to, r.encode())
 }
 
+// takeReport takes the report of a member.
+func (f *Fleet) takeReport(r *report) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := &f.members
+	if _, isLive := m.live[r.Name]; !isLive || r.Name == f.cfg.Name {
+		return
+	}
+	if before, ok := m.reports[r.Name]; !ok || r.isNewer(&before.report) {
+		m.reports[r.Name] = received{*r, f.now()}
+	}
+}
+
 // meta returns what this node says of itself.
 func (f *Fleet) meta() meta {
 	_, noDHT := f.cfg.Node.DHT()
