@@ -120,6 +120,8 @@ func fleetNodeOf(m *fleet.Member) *view.FleetNode {
 		o.State, o.Error = "other_store", "it has another --store, and so no part of the torrents"
 	case m.SameName.IsValid():
 		o.Error = fmt.Sprintf("another node has this name too, at %s; give one of them another --fleet-name", m.SameName)
+	case m.SameAddr != "":
+		o.Error = fmt.Sprintf("the node %s tells the others this address too; give each a --fleet-listen or --fleet-advertise of its own", m.SameAddr)
 	}
 	if m.Age >= 0 {
 		age := int64(m.Age / time.Second)

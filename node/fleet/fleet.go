@@ -10,7 +10,7 @@
 //
 // Membership changes take effect after a delay (settle.go), so that a short failure moves nothing. Files: transport.go has the
 // sockets, message.go what members send each other, ask.go how one asks the others about a torrent, members.go what is known of them,
-// join.go how a node finds the others, and key.go the key that they share.
+// join.go how a node finds the others, key.go the key that they share, and trouble.go what the user is warned of.
 package fleet
 
 import (
@@ -103,6 +103,7 @@ type Fleet struct {
 	joined   joining
 	own      meter
 	asking   map[uint64]*asking // by question.Ref
+	troubles map[string]*trouble
 
 	questions chan question // of other members; capacity maxQuestions
 	places    chan struct{} // one for each call of Ask; capacity maxAsking
@@ -121,7 +122,7 @@ func Open(cfg Config) (*Fleet, error) {
 			return nil, node.NetworkFault(err)
 		}
 	}
-	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), asking: map[uint64]*asking{}, questions: make(chan question, maxQuestions), places: make(chan struct{}, maxAsking),
+	f := &Fleet{cfg: cfg, log: cfg.Log, joinNow: make(chan struct{}, 1), asking: map[uint64]*asking{}, troubles: map[string]*trouble{}, questions: make(chan question, maxQuestions), places: make(chan struct{}, maxAsking),
 		epoch: time.Now(), store: hashOf(cfg.Store)}
 	f.members.init(0)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -245,7 +246,7 @@ func (f *Fleet) look() {
 	}
 	slices.Sort(names)
 	now := f.now()
-	conflicts := f.dueConflicts(now)
+	troubles := f.dueTroubles(now)
 	isReady := len(all) > 1 || len(f.cfg.Members) == 0 || now >= mono.Time(aloneAfter)
 	changed := f.settling.step(now, names, isReady)
 	hasMoved := !maps.EqualFunc(places, f.members.places, slices.Equal)
@@ -255,7 +256,7 @@ func (f *Fleet) look() {
 	f.members.places = places
 	ownership, settled := f.ownership(), f.settling.current
 	f.mu.Unlock()
-	for _, err := range conflicts {
+	for _, err := range troubles {
 		f.cfg.Node.Emit(node.Event{Kind: node.Warning, Err: err})
 	}
 	f.cfg.Node.SetPartners(partners)

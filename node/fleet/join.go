@@ -134,9 +134,12 @@ func (f *Fleet) joinAt(a netip.AddrPort) error {
 	_, err := f.list.Load().Join([]string{a.String()})
 	var many interface{ WrappedErrors() []error } // whose text has several lines
 	if errors.As(err, &many) && len(many.WrappedErrors()) > 0 {
-		return many.WrappedErrors()[0]
+		err = many.WrappedErrors()[0]
 	}
-	return err
+	if err != nil {
+		return joinError(a, err)
+	}
+	return nil
 }
 
 // lostMembers returns some of the addresses of members that were lost, in turn. have has the other members now.

@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/hashicorp/memberlist"
 
@@ -43,6 +45,20 @@ func (m *members) set(n *memberlist.Node) {
 		return // NotifyAlive has refused it
 	}
 	m.live[n.Name] = contact{*n, netip.AddrPortFrom(ip.Unmap(), n.Port), about}
+}
+
+// sharing returns the names of live members that tell the others the same address as another one, with the name of that.
+func (m *members) sharing() map[string]string {
+	first, pairs := map[netip.AddrPort]string{}, map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(m.live)) {
+		addr := m.live[name].addr
+		if other, ok := first[addr]; ok {
+			pairs[name], pairs[other] = other, name
+		} else {
+			first[addr] = name
+		}
+	}
+	return pairs
 }
 
 // events is a memberlist.EventDelegate: it copies what memberlist knows. memberlist calls it with its lock held.

@@ -34,6 +34,9 @@ type Member struct {
 	// SameName is the address of another node with the same name; the zero AddrPort: there is none.
 	SameName netip.AddrPort
 
+	// SameAddr is the name of another live member that tells the others the same address, or "".
+	SameAddr string
+
 	// Age is the age of Numbers, or negative if the member has sent none.
 	Age   time.Duration
 	Since time.Time // its start
@@ -50,8 +53,9 @@ func (f *Fleet) Status() Status {
 	if f.joined.err != nil {
 		s.Unreachable = f.joined.err.Error()
 	}
+	sharing := f.members.sharing()
 	for name, c := range f.members.live {
-		m := Member{Name: name, Addr: c.addr, Peers: c.about.Addrs, Live: true, Self: name == f.cfg.Name, OtherStore: c.about.Store != f.store, Age: -1}
+		m := Member{Name: name, Addr: c.addr, Peers: c.about.Addrs, Live: true, Self: name == f.cfg.Name, OtherStore: c.about.Store != f.store, SameAddr: sharing[name], Age: -1}
 		if other, ok := f.members.conflicts[name]; ok {
 			m.SameName = other.addr
 		}
